@@ -1,0 +1,61 @@
+"""`nexus check`: settings, connections, invariants, each with a verdict."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from flows.settings import Settings
+from flows.wiring import Wiring
+from schemas.errors import NexusError, StoreCorrupt
+
+Verdict = Literal["ok", "warning", "wrong"]
+
+
+class Check(NamedTuple):
+    """What was looked at, and what was found."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    """Everything that can be checked from here, in the order in which one thing needs another."""
+    yield Check("settings", "ok", f"namespace {settings.namespace}, input from {settings.source}")
+    if settings.keyring().derived:
+        yield Check("secret", "warning", "none is set: keys derive from the namespace's name, and can be guessed")
+    with Wiring(settings) as parts:
+        for name, look in (("input", _input), ("store", _store), ("outbox", _outbox), ("invariants", _invariants)):
+            try:
+                yield look(parts)
+            except NexusError as error:
+                yield Check(name, "wrong", str(error))
+                return
+
+
+def _input(parts: Wiring) -> Check:
+    parts.prepare_topics()
+    return Check("input", "ok", dict(parts.places)["input"])
+
+
+def _store(parts: Wiring) -> Check:
+    generation, number = parts.store.sequence()
+    return Check("store", "ok", f"{dict(parts.places)['identity store']}, sequence ({generation}, {number})")
+
+
+def _outbox(parts: Wiring) -> Check:
+    waiting, limit = parts.store.waiting(), parts.settings.outbox_limit
+    verdict: Verdict = "warning" if waiting > limit // 2 else "ok"
+    return Check("outbox", verdict, f"{waiting} transitions wait to be published, of {limit} that may")
+
+
+def _invariants(parts: Wiring) -> Check:
+    """A store that moves while it is read looks broken without being so: look again, a few times."""
+    for _ in range(3):
+        before = parts.store.sequence(), parts.store.progress()
+        try:
+            parts.store.check()
+            return Check("invariants", "ok", "all hold")
+        except StoreCorrupt as error:
+            if before == (parts.store.sequence(), parts.store.progress()):
+                return Check("invariants", "wrong", str(error))
+    return Check("invariants", "warning", "the stream is too busy to tell: check again when it is quiet")

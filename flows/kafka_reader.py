@@ -1,0 +1,255 @@
+"""The input in Kafka: one consumer of the group for each worker, positioned by the offsets in the store."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from flows.reader import Taken
+from resolver.store import Move
+from schemas.errors import BrokerUnavailable, StartRefused
+from schemas.events import Message
+
+log = logging.getLogger("nexus.kafka")
+
+Partition = tuple[str, int]
+
+_EXPIRED = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
+_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_GONE |= {getattr(KafkaError, "UNKNOWN_TOPIC_ID", KafkaError.UNKNOWN_TOPIC_OR_PART)}
+
+# What the flow stands on; a user's own options may not change it.
+FIXED = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",  # the default jumps over what expired, without a word
+    "partition.assignment.strategy": "cooperative-sticky",
+}
+DEFAULTS = {
+    "fetch.wait.max.ms": 20,
+    "queued.max.messages.kbytes": 16384,  # librdkafka's default of 64 MiB is per consumer
+    "topic.metadata.refresh.interval.ms": 30_000,  # a new partition joins within this
+}
+
+
+class Resume(Protocol):
+    """The store's word on where to go on. See `RedisStore.resume`."""
+
+    def __call__(
+        self, topic: str, topic_id: str | None, committed: Mapping[int, int | None], from_beginning: bool
+    ) -> Mapping[int, int | None]: ...
+
+
+class KafkaReader:
+    """A member of the consumer group. See `Reader` for the promise.
+
+    On assignment it reads the group's offsets first and the store's after them, so that the store can only look ahead
+    of the group unless it went back in time. `seen_end` collects the ends of partitions, where the run is to stop there.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topics: Sequence[str],
+        resume: Resume,
+        topic_id: Callable[[str], str | None],
+        *,
+        from_beginning: bool = False,
+        batch: int = 500,
+        wait_s: float = 0.05,
+    ) -> None:
+        self._resume, self._topic_id, self._from_beginning = resume, topic_id, from_beginning
+        self._batch, self._wait_s = batch, wait_s
+        self._at: dict[Partition, int | None] = {}
+        self._epochs: dict[Partition, int] = {}
+        self._failure: Exception | None = None
+        self._consumer = Consumer(dict(config))
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    # membership
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            consumer.incremental_assign(self._positions(consumer, partitions))
+        except Exception as error:  # what a callback raises would surface later and elsewhere
+            self._failure = error
+            consumer.incremental_assign([])
+
+    def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        committed = consumer.committed(partitions, timeout=30)  # before the store's: see the class
+        by_topic: dict[str, dict[int, int | None]] = {}
+        for one in committed:
+            by_topic.setdefault(one.topic, {})[one.partition] = one.offset if one.offset >= 0 else None
+        positions = []
+        for topic, offsets in by_topic.items():
+            found = self._resume(topic, self._topic_id(topic), offsets, self._from_beginning)
+            for partition, offset in found.items():
+                self._place((topic, partition), offset)
+                positions.append(TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset))
+        return positions
+
+    def _place(self, partition: Partition, offset: int | None) -> None:
+        self._at[partition] = offset
+        self._epochs[partition] = self._epochs.get(partition, 0) + 1
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            self._at.pop((one.topic, one.partition), None)
+        consumer.incremental_unassign(partitions)
+
+    # reading
+
+    def take(self) -> Taken | None:
+        """The next messages. Raises StartRefused when an offset expired or a topic is gone."""
+        received = self._consumer.consume(self._batch, timeout=0)
+        if not received:
+            first = self._consumer.poll(self._wait_s)
+            received = [first, *self._consumer.consume(self._batch - 1, timeout=0)] if first is not None else []
+        if self._failure is not None:
+            raise self._failure
+        messages: list[Message] = []
+        begun: dict[Partition, int | None] = {}
+        for one in received:
+            self._receive(one, messages, begun)
+        if not begun:
+            return None
+        moves = tuple(Move(topic, n, start, self._end(topic, n)) for (topic, n), start in begun.items())
+        return Taken(self, tuple(messages), moves, tuple(self._epochs[one] for one in begun))
+
+    def _end(self, topic: str, partition: int) -> int:
+        at = self._at[topic, partition]
+        assert at is not None  # it was moved by what was received
+        return at
+
+    def _receive(self, one: KafkaMessage, messages: list[Message], begun: dict[Partition, int | None]) -> None:
+        """Sort one thing received into messages and moves; what belongs to an earlier position is passed over."""
+        error = one.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            self._refuse(error, one.topic())
+            return
+        partition: Partition = (one.topic() or "", one.partition() or 0)
+        offset = one.offset() or 0
+        at = self._at.get(partition)
+        if partition not in self._at or (at is not None and offset < at):
+            return
+        if error is None:
+            messages.append(_message(one, offset))
+            following = offset + 1
+        elif offset > (at or 0):
+            following = offset  # the end lies behind offsets that hold no message for us
+        else:
+            return
+        begun.setdefault(partition, at)
+        self._at[partition] = following
+
+    def _refuse(self, error: KafkaError, topic: str | None) -> None:
+        if error.code() in _EXPIRED:
+            raise StartRefused(
+                f"topic {topic}: the next offset is no longer there, so messages are lost to the stream. Rebuild from "
+                "what is kept (empty the namespace and start with --from-beginning), and lengthen the topic's retention"
+            )
+        if error.code() in _GONE:
+            raise StartRefused(f"topic {topic} is not there any more: create it, or take it out of the settings")
+        if error.fatal() or not error.retriable() and error.code() not in _PASSING:
+            raise BrokerUnavailable(f"Kafka: {error.str()}")
+        log.warning("Kafka: %s", error.str())
+
+    def reposition(self, taken: Taken, offsets: Mapping[Partition, int | None]) -> None:
+        """Go on at these offsets with the partitions of a refused batch that are still owned and were not moved since."""
+        for move, epoch in zip(taken.moves, taken.epochs, strict=True):
+            partition = (move.topic, move.partition)
+            if partition not in self._at or self._epochs[partition] != epoch:
+                continue
+            offset = offsets[partition]
+            self._place(partition, offset)
+            self._seek(TopicPartition(*partition, OFFSET_BEGINNING if offset is None else offset))
+
+    def _seek(self, position: TopicPartition, patience_s: float = 10.0) -> None:
+        """librdkafka refuses to seek while a partition's fetcher is starting or stopping, which passes."""
+        until = time.monotonic() + patience_s
+        while True:
+            try:
+                return self._consumer.seek(position)
+            except KafkaException as error:
+                if time.monotonic() > until:
+                    raise BrokerUnavailable(f"Kafka: cannot seek in {position.topic}") from error
+                time.sleep(0.05)
+
+    def commit(self, moves: tuple[Move, ...]) -> None:
+        """Tell the group how far the store is. Advice: a failure is told by the client's log and harms nothing."""
+        owned = [TopicPartition(m.topic, m.partition, m.next) for m in moves if (m.topic, m.partition) in self._at]
+        if owned:
+            try:
+                self._consumer.commit(offsets=owned, asynchronous=True)
+            except KafkaException as error:
+                log.warning("Kafka: the group's offsets were not committed: %s", error.args[0].str())
+
+    def keep_alive(self) -> None:
+        """Poll with everything paused, so that the broker does not take the member for dead."""
+        assigned = self._consumer.assignment()
+        self._consumer.pause(assigned)
+        early = self._consumer.poll(0)
+        if early is not None and early.error() is None:
+            self._return(early)
+        self._consumer.resume([one for one in assigned if (one.topic, one.partition) in self._at])
+
+    def _return(self, early: KafkaMessage) -> None:
+        """Put back a message that came before the pause took hold: read on from it."""
+        partition: Partition = (early.topic() or "", early.partition() or 0)
+        if partition in self._at:
+            at = self._at[partition]
+            self._seek(TopicPartition(*partition, OFFSET_BEGINNING if at is None else at))
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._RESOLVE,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.ILLEGAL_GENERATION,
+}
+
+
+def _message(one: KafkaMessage, offset: int) -> Message:
+    _, timestamp_ms = one.timestamp()
+    key, value = one.key(), one.value()
+    headers = tuple((name, content or b"") for name, content in one.headers() or ())
+    return Message(
+        one.topic() or "", one.partition() or 0, offset, offset + 1, timestamp_ms, value, key, headers
+    )
+
+
+class KafkaEnd:
+    """Whether the store has passed the ends that the topics had when the run began."""
+
+    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], offsets: Callable[[str], Mapping[int, int]]):
+        self._offsets = offsets
+        self._ends: dict[Partition, int] = {}
+        consumer = Consumer({**config, "group.id": f"{config['group.id']}-ends"})
+        try:
+            for topic in topics:
+                for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
+                    _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+                    self._ends[topic, partition] = high
+        finally:
+            consumer.close()
+        self._topics = tuple(topics)
+
+    def __call__(self) -> bool:
+        at = {(topic, n): offset for topic in self._topics for n, offset in self._offsets(topic).items()}
+        return all(at.get(partition, 0) >= end for partition, end in self._ends.items())

@@ -1,0 +1,148 @@
+"""`nexus run` and `nexus publish`: the flows, their input, and what the screen says about them."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from flows.ingest import RECORD, Ingest
+from flows.reader import AtEnd
+from flows.resolve import Counts
+from flows.running import Flow, Run, publish_flow, resolve_flow, run_flows
+from flows.settings import Settings
+from flows.stopping import Crash, Stop
+from flows.wiring import Wiring
+from schemas.errors import SettingsError
+from schemas.sources import FORMATS
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file or standard input that is appended to the input log."""
+
+    path: Path | None
+    format_name: str
+    from_occurred_at: bool
+
+    @classmethod
+    def parse(
+        cls, settings: Settings, source: str | None, format_name: str | None, is_import: bool
+    ) -> Self | None:
+        """What `--source` and `--as` mean together; None for the input as it is. Raises SettingsError."""
+        if source is None or (source == "kafka" and settings.source == "kafka"):
+            return None
+        if source == "kafka":
+            raise SettingsError("--source kafka needs kafka.bootstrap.servers in the settings")
+        if settings.source == "kafka":
+            raise SettingsError("with Kafka in the settings the input is its topics: produce the file to one of them")
+        allowed = (*FORMATS, RECORD)
+        if format_name not in allowed:
+            raise SettingsError(f"say what the lines are with --as: {', '.join(allowed)}")
+        path = None if source == "-" else Path(source)
+        if path is not None and not path.is_file():
+            raise SettingsError(f"there is no file {source}")
+        return cls(path, format_name, is_import)
+
+    def open(self) -> BinaryIO:
+        """The stream of bytes."""
+        return sys.stdin.buffer if self.path is None else self.path.open("rb")
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, where it is known."""
+        return None if self.path is None else self.path.stat().st_size
+
+
+class Production:
+    """Runs flows until they are told to end, and says what they do."""
+
+    def __init__(self, settings: Settings, source: Source | None, say: Say) -> None:
+        self._settings, self._source, self._say = settings, source, say
+        self._stop = Stop()
+        self._crash = Crash(os.environ.get("NEXUS_TEST_CRASH_AT"))
+
+    def run(self, only: str | None, *, until_end: bool = False, from_beginning: bool = False) -> None:
+        """Run `resolve`, `publish`, or (None) both."""
+        self._stop.on_signals()
+        with Wiring(self._settings) as parts:
+            for name, place in parts.places:
+                self._say(f"{name:>15}: {place}")
+            parts.prepare_topics()
+            run = Run(self._stop, Counts())
+            ingest = self._ingest(parts)
+            flows: list[Flow] = []
+            if only != "publish":
+                at_end = _AtEnd(parts, ingest) if until_end else None
+                flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
+            if only != "resolve":
+                flows.append(publish_flow(parts, run, self._crash, _no_more(tuple(flows), until_end)))
+            started = time.monotonic()
+            run_flows(flows, self._stop)
+            self._say(_summary(run, time.monotonic() - started))
+
+    def _ingest(self, parts: Wiring) -> Ingest | None:
+        """Append the source in a thread of its own: the flows read what is there already."""
+        source = self._source
+        if source is None:
+            return None
+        ingest = Ingest(parts.log("input"), source.format_name, from_occurred_at=source.from_occurred_at)
+
+        def append() -> None:
+            try:
+                with closing(source.open()) as stream:
+                    ingest.append(stream, self._stop)
+            except Exception as error:  # noqa: BLE001 -- told by the run that it ends
+                self._stop.fail(error)
+
+        threading.Thread(target=append, name="ingest", daemon=True).start()
+        return ingest
+
+    def snapshot(self) -> None:
+        """Ask for the whole answer anew, publish until it is out, or wait while another publisher does."""
+        self._stop.on_signals()
+        with Wiring(self._settings) as parts:
+            parts.prepare_topics()
+            store, request = parts.store, parts.store.request_snapshot()
+            run = Run(self._stop, Counts())
+            flow = publish_flow(parts, run, self._crash, lambda: True)
+            run_flows([flow], self._stop)
+            done = not 0 < store.snapshot_due() <= request
+            self._say("the whole answer is sent" if done else "stopped before the whole answer was sent")
+
+
+class _AtEnd:
+    """Whether the input is worked off: what was to be appended is, and the store has passed it."""
+
+    def __init__(self, parts: Wiring, ingest: Ingest | None) -> None:
+        self._parts, self._ingest = parts, ingest
+        self._end: AtEnd | None = parts.at_end() if ingest is None else None
+
+    def __call__(self) -> bool:
+        if self._ingest is not None and not self._ingest.is_done:
+            return False
+        if self._end is None:
+            self._end = self._parts.at_end()
+        return self._end()
+
+
+def _no_more(before: tuple[Flow, ...], until_end: bool) -> Callable[[], bool] | None:
+    """What tells the publisher that no more transitions come: the flows before it have ended."""
+    if not until_end:
+        return None
+    return lambda: all(flow.ended.is_set() for flow in before)
+
+
+def _summary(run: Run, seconds: float) -> str:
+    counts, published = run.counts, run.publisher.published if run.publisher else 0
+    rate = f", {counts.messages / seconds:,.0f} a second" if counts.messages else ""
+    return (
+        f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that concern nobody, "
+        f"{counts.dead_letters:,} dead letters; {counts.transitions:,} transitions made, {published:,} published"
+    )

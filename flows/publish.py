@@ -1,0 +1,275 @@
+"""flows.publish: from the outbox to the transitions topic, in order, at least once, each with its own id.
+
+    outbox ─▶ send ─▶ advance
+
+One publisher works at a time: it holds a lock, and even without one the cursor moves by compare-and-set, so that a
+publisher that was stopped and comes back sends again what is known already and moves nothing.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+
+from flows.resolve import Nowhere
+from flows.stopping import Steps, Stop
+from resolver.redis_store import RedisStore
+from resolver.store import Cursor
+from schemas.errors import TransientError
+from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+from schemas.transitions import (
+    MAX_SNAPSHOT_IDENTIFIERS,
+    NamedIdentifier,
+    SnapshotEnded,
+    SnapshotIdentifiers,
+    SnapshotStarted,
+    Transition,
+    make_snapshot_id,
+)
+from sinks.promise import TransitionSink
+
+log = logging.getLogger("nexus.publish")
+
+_LOCK_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Transitions that go out together. `expected` and `to` move the cursor; None for a snapshot's, which move none."""
+
+    transitions: tuple[Transition, ...]
+    expected: Cursor | None = None
+    to: Cursor | None = None
+
+
+def build(outbox: "Outbox", work: "Work", steps: Steps) -> Dataflow:
+    """The flow as Bytewax runs it."""
+    flow = Dataflow("nexus_publish")
+    parcels = op.input("outbox", flow, outbox)
+    sent = op.filter_map("send", parcels, steps("send", work.send))
+    advanced = op.filter_map("advance", sent, steps("advance", work.advance))
+    op.output("done", advanced, Nowhere())
+    return flow
+
+
+class Outbox(DynamicSource[Parcel]):
+    """The outbox as a Bytewax source. The flow runs with one worker: order is the point of it."""
+
+    def __init__(self, reader: "OutboxReader", stop: Stop) -> None:
+        self._reader, self._stop = reader, stop
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_OutboxPartition":
+        """The one worker's part."""
+        return _OutboxPartition(self._reader, self._stop)
+
+
+class _OutboxPartition(StatelessSourcePartition[Parcel]):
+    def __init__(self, reader: "OutboxReader", stop: Stop) -> None:
+        self._reader, self._stop = reader, stop
+
+    def next_batch(self) -> list[Parcel]:
+        """The next parcel, when there is one and it is ours to send."""
+        if self._stop.requested:
+            raise StopIteration
+        parcel: list[Parcel] = []
+        try:
+            if not self._stop.persist("the store", lambda: parcel.extend(self._reader.take())):
+                raise StopIteration
+            if not parcel and self._reader.is_worked_off():
+                raise StopIteration
+        except StopIteration:
+            raise
+        except Exception as error:
+            self._stop.fail(error)
+            raise StopIteration from error
+        return parcel
+
+    def close(self) -> None:
+        """Let another publisher take over at once."""
+        self._reader.close()
+
+
+class OutboxReader:
+    """Reads the outbox behind the cursor, and walks the whole answer when somebody asked for a snapshot.
+
+    `ends_with`: says that no more transitions will be made; then the reader is worked off when the outbox is. None: it
+    never is.
+    """
+
+    _LOOK_S = 0.5  # how often a request for a snapshot is looked for
+
+    def __init__(
+        self,
+        store: RedisStore,
+        ends_with: Callable[[], bool] | None = None,
+        entries: int = 20,
+        wait_ms: int = 100,
+    ) -> None:
+        self._store, self._ends_with, self._entries, self._wait_ms = store, ends_with, entries, wait_ms
+        self._token = secrets.token_hex(16)
+        self._locked_until = 0.0
+        self._at: Cursor | None = None
+        self._snapshot: Iterator[Parcel] = iter(())
+        self._next_look = 0.0
+
+    def take(self) -> list[Parcel]:
+        """The next parcel, if any; nothing while another publisher holds the lock."""
+        if not self._holds_lock():
+            time.sleep(self._wait_ms / 1000)
+            return []
+        parcel = next(self._snapshot, None)
+        if parcel is None and (due := self._snapshot_due()):
+            self._snapshot = self._walk(due)
+            parcel = next(self._snapshot)
+        if parcel is None:
+            parcel = self._next(self._wait_ms)
+        return [parcel] if parcel is not None else []
+
+    def _holds_lock(self) -> bool:
+        now = time.monotonic()
+        if now < self._locked_until:
+            return True
+        if not self._store.hold_lock(self._token, _LOCK_MS):
+            self._at = None  # whoever holds it moves the cursor
+            return False
+        self._locked_until = now + _LOCK_MS / 3000
+        return True
+
+    def _next(self, wait_ms: int) -> Parcel | None:
+        expected = self._at if self._at is not None else self._store.cursor()
+        entries = self._store.outbox(expected, self._entries, wait_ms)
+        transitions = tuple(one for entry in entries for one in entry.transitions)
+        if not transitions:
+            self._at = expected
+            return None
+        self._at = Cursor(transitions[-1].generation, transitions[-1].number)
+        return Parcel(transitions, expected, self._at)
+
+    def lost(self) -> None:
+        """The cursor is elsewhere than thought: read it again, and ask for the lock again."""
+        self._at, self._locked_until = None, 0.0
+
+    def is_worked_off(self) -> bool:
+        """Whether nothing is left to publish and nothing will come."""
+        if self._ends_with is None or not self._ends_with():
+            return False
+        return self._store.waiting() == 0 and not self._store.snapshot_due()
+
+    def close(self) -> None:
+        """Let the lock go."""
+        try:
+            self._store.release_lock(self._token)
+        except TransientError:
+            pass  # it ends by itself
+
+    # snapshots
+
+    def _snapshot_due(self) -> int:
+        if time.monotonic() < self._next_look:
+            return 0
+        self._next_look = time.monotonic() + self._LOOK_S
+        return self._store.snapshot_due()
+
+    def _walk(self, snapshot: int) -> Iterator[Parcel]:
+        """The whole answer, page by page; before each page, the transitions that it already contains."""
+        start, position = self._store.sequence(), 0
+        yield from self._up_to(start)
+        maker = SnapshotMaker(self._store.keyring, start, snapshot)
+        yield Parcel((maker.started(),))
+        while True:
+            position, as_of, found = self._store.page(position)
+            yield from self._up_to(as_of)
+            yield Parcel(tuple(maker.page(as_of, found)))
+            if position == 0:
+                break
+        yield Parcel((maker.ended(as_of),))
+        self._store.snapshot_done(snapshot)
+
+    def _up_to(self, end: Cursor) -> Iterator[Parcel]:
+        at = self._at if self._at is not None else self._store.cursor()
+        while at < end:
+            parcel = self._next(1)
+            if parcel is None or parcel.to is None:
+                return  # the generation is new and has no transitions yet
+            yield parcel
+            at = parcel.to
+
+
+class SnapshotMaker:
+    """Makes the messages of one snapshot, with their ids and their places in it."""
+
+    def __init__(self, keyring: Keyring, start: Cursor, snapshot: int) -> None:
+        self._keyring, self._start, self._snapshot = keyring, start, snapshot
+        self._index = self._entities = self._identifiers = 0
+
+    def _common(self, kind: str, as_of: Cursor) -> dict[str, Any]:
+        index, self._index = self._index, self._index + 1
+        generation, snapshot = as_of.generation, self._snapshot
+        return {
+            "transition_id": make_snapshot_id(self._keyring, kind, generation, snapshot, index),
+            "namespace": self._keyring.namespace,
+            "generation": generation,
+            "number": as_of.number,
+            "snapshot": snapshot,
+            "index": index,
+        }
+
+    def started(self) -> SnapshotStarted:
+        """The first message."""
+        return SnapshotStarted(**self._common("snapshot_started", self._start))
+
+    def page(self, as_of: Cursor, found: Sequence[tuple[Identifier, str]]) -> Iterator[SnapshotIdentifiers]:
+        """One message for each entity of the page."""
+        by_entity: dict[tuple[EntityType, str], list[NamedIdentifier]] = {}
+        for one, entity in found:
+            named = NamedIdentifier(type=one.identifier_type, value=one.identifier_value)
+            by_entity.setdefault((one.entity_type, entity), []).append(named)
+            self._entities += entity == entity_id(one.entity_type, self._keyring.key(one))
+        self._identifiers += len(found)
+        for (entity_type, entity), named_ones in by_entity.items():
+            for first in range(0, len(named_ones), MAX_SNAPSHOT_IDENTIFIERS):
+                yield SnapshotIdentifiers(
+                    **self._common("snapshot_identifiers", as_of),
+                    entity_type=entity_type,
+                    entity_id=entity,
+                    identifiers=tuple(named_ones[first : first + MAX_SNAPSHOT_IDENTIFIERS]),
+                )
+
+    def ended(self, as_of: Cursor) -> SnapshotEnded:
+        """The last message: how much was said."""
+        common = self._common("snapshot_ended", as_of)
+        return SnapshotEnded(**common, entities=self._entities, identifiers=self._identifiers)
+
+
+class Work:
+    """What each step of the flow does."""
+
+    def __init__(self, store: RedisStore, sink: TransitionSink, reader: OutboxReader, stop: Stop) -> None:
+        self._store, self._sink, self._reader, self._stop = store, sink, reader, stop
+        self.published = 0
+
+    def send(self, parcel: Parcel) -> Parcel | None:
+        """Returns when every transition is durable at the sink."""
+        if not self._stop.persist("the transitions sink", lambda: self._sink.write(parcel.transitions)):
+            return None
+        self.published += len(parcel.transitions)
+        return parcel
+
+    def advance(self, parcel: Parcel) -> Parcel | None:
+        """Moves the cursor behind what is out."""
+        if parcel.expected is None or parcel.to is None:
+            return parcel
+        moved: list[bool] = []
+        expected, to, count = parcel.expected, parcel.to, len(parcel.transitions)
+        if not self._stop.persist("the store", lambda: moved.append(self._store.advance(expected, to, count))):
+            return None
+        if not moved[-1] and self._store.cursor() != to:  # a call that was retried finds the cursor where it put it
+            log.info("another publisher is ahead; reading the cursor again")
+            self._reader.lost()
+        return parcel

@@ -1,0 +1,160 @@
+"""flows.resolve: from the input to the identity store.
+
+    take ─▶ decode ─▶ bury ─▶ link ─▶ apply ─▶ commit
+                        │                │
+                        ▼                ▼
+                  dead letters      Redis: graph, outbox and offsets in one call
+
+A batch stays together from the reader to the store, because its offsets move with it. Nothing is remembered here: a
+batch that is dropped anywhere is read again from where the store stands.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+
+from flows.reader import Intake, Taken
+from flows.stopping import Steps, Stop
+from resolver.links import Linker
+from resolver.store import Applied, Batch, Fenced, Full, Store
+from schemas.dead_letters import DeadLetter
+from schemas.decode import decode, format_of
+from schemas.errors import TransientError
+from schemas.events import Event
+from sinks.promise import DeadLetterSink
+
+log = logging.getLogger("nexus.resolve")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch after decoding: its events, and what could not be decoded."""
+
+    taken: Taken
+    events: tuple[Event, ...]
+    dead_letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A batch as the store wants it."""
+
+    taken: Taken
+    batch: Batch
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run has done so far, for people. Not exact under several threads, and nothing depends on it."""
+
+    messages: int = 0
+    events: int = 0
+    dead_letters: int = 0
+    skipped: int = 0
+    transitions: int = 0
+    refused: int = 0
+
+
+def build(intake: Intake, work: "Work", steps: Steps) -> Dataflow:
+    """The flow as Bytewax runs it."""
+    flow = Dataflow("nexus_resolve")
+    taken = op.input("take", flow, intake)
+    read = op.filter_map("decode", taken, steps("decode", work.decode))
+    buried = op.filter_map("bury", read, steps("bury", work.bury))
+    linked = op.filter_map("link", buried, steps("link", work.link))
+    applied = op.filter_map("apply", linked, steps("apply", work.apply))
+    committed = op.filter_map("commit", applied, steps("commit", work.commit))
+    op.output("done", committed, Nowhere())
+    return flow
+
+
+class Work:
+    """What each step of the flow does."""
+
+    def __init__(
+        self,
+        store: Store,
+        linker: Linker,
+        dead_letters: DeadLetterSink,
+        formats: Mapping[str, str],
+        stop: Stop,
+        counts: Counts | None = None,
+    ) -> None:
+        self._store, self._linker, self._dead_letters = store, linker, dead_letters
+        self._formats, self._stop = formats, stop
+        self.counts = counts or Counts()
+
+    def decode(self, taken: Taken) -> Read:
+        """Messages to events; what cannot be decoded becomes a dead letter with its reason."""
+        events: list[Event] = []
+        dead_letters = []
+        for message in taken.messages:
+            named = self._formats.get(message.topic)
+            decoded = decode(message, named)
+            events += decoded.events
+            if decoded.problem is not None:
+                problem, format_name = decoded.problem, format_of(message, named)
+                dead_letters.append(DeadLetter(message, problem.reason, problem.detail, format_name))
+            elif decoded.skipped is not None:
+                self.counts.skipped += 1
+        self.counts.messages += len(taken.messages)
+        self.counts.events += len(events)
+        return Read(taken, tuple(events), tuple(dead_letters))
+
+    def bury(self, read: Read) -> Read | None:
+        """Dead letters are durable before the offsets move, so none is lost; a crash in between repeats them."""
+        if read.dead_letters:
+            if not self._stop.persist("dead letters", lambda: self._dead_letters.write(read.dead_letters)):
+                return None
+            self.counts.dead_letters += len(read.dead_letters)
+        return read
+
+    def link(self, read: Read) -> Linked:
+        """Events to the links they are evidence of, in log order."""
+        return Linked(read.taken, Batch(read.taken.moves, self._linker.evidence(read.events)))
+
+    def apply(self, linked: Linked) -> Linked | None:
+        """The one atomic call. A refusal is ordinary: drop the batch and go on where the store stands."""
+        outcome: list[Applied | Fenced] = []
+        if not self._stop.persist("the store", lambda: self._try(linked, outcome)):
+            return None
+        if isinstance(outcome[0], Fenced):
+            self.counts.refused += 1
+            log.info("a batch was refused: another worker is ahead; going on where the store stands")
+            linked.taken.reader.reposition(linked.taken, outcome[0].offsets)
+            return None
+        self.counts.transitions += outcome[0].transitions
+        return linked
+
+    def _try(self, linked: Linked, outcome: list[Applied | Fenced]) -> None:
+        answer = self._store.apply(linked.batch)
+        if isinstance(answer, Full):
+            linked.taken.reader.keep_alive()
+            raise OutboxFull(f"the outbox holds {answer.waiting} transitions that are not published")
+        outcome.append(answer)
+
+    def commit(self, linked: Linked) -> Linked:
+        """Tells the consumer group how far the store is."""
+        linked.taken.reader.commit(linked.taken.moves)
+        return linked
+
+
+class OutboxFull(TransientError):
+    """The outbox has no room until the publisher has published."""
+
+
+class Nowhere(DynamicSink[object]):
+    """Where batches end that are done."""
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_NowherePartition":
+        """Nothing is kept."""
+        return _NowherePartition()
+
+
+class _NowherePartition(StatelessSinkPartition[object]):
+    def write_batch(self, items: list[object]) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,85 @@
+"""Runs flows in one process: a thread for each, until they end, and says how they ended."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bytewax.dataflow import Dataflow
+from bytewax.run import cli_main
+
+from flows import publish, resolve
+from flows.reader import AtEnd, Intake
+from flows.stopping import Crash, Steps, Stop
+from flows.wiring import Wiring
+
+log = logging.getLogger("nexus")
+
+
+@dataclass(slots=True)
+class Flow:
+    """A dataflow with its worker threads, and whether it has ended."""
+
+    name: str
+    dataflow: Dataflow
+    workers: int = 1
+    ended: threading.Event = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.ended = threading.Event()
+
+
+@dataclass(slots=True)
+class Run:
+    """The flows of one process and what they did."""
+
+    stop: Stop
+    counts: resolve.Counts
+    publisher: "publish.Work | None" = None
+
+
+def run_flows(flows: Sequence[Flow], stop: Stop, meanwhile: Callable[[], None] | None = None) -> None:
+    """Run them until all have ended. `meanwhile` is called some times a second, for a progress bar.
+
+    The caller's thread only waits, so that signals reach Python. Raises the failure that ended the run, if one did.
+    """
+    threads = [threading.Thread(target=_run, args=(flow, stop), name=flow.name) for flow in flows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.1)
+            if meanwhile is not None:
+                meanwhile()
+    if stop.failure is not None:
+        raise stop.failure
+
+
+def _run(flow: Flow, stop: Stop) -> None:
+    try:
+        cli_main(flow.dataflow, workers_per_process=flow.workers)
+    except BaseException as error:
+        log.exception("flow %s ended", flow.name)
+        stop.fail(error)
+    finally:
+        flow.ended.set()
+
+
+def resolve_flow(
+    parts: Wiring, run: Run, crash: Crash, at_end: AtEnd | None = None, *, from_beginning: bool = False
+) -> Flow:
+    """flows.resolve with its parts."""
+    readers = parts.readers(from_beginning=from_beginning, until_end=at_end is not None)
+    work = resolve.Work(
+        parts.store, parts.linker, parts.dead_letters(), parts.formats(), run.stop, run.counts
+    )
+    flow = resolve.build(Intake(readers, run.stop, at_end), work, Steps(run.stop, crash))
+    return Flow("resolve", flow, parts.settings.workers)
+
+
+def publish_flow(parts: Wiring, run: Run, crash: Crash, ends_with: Callable[[], bool] | None = None) -> Flow:
+    """flows.publish with its parts. Ends when `ends_with` says that no more comes and the outbox is empty."""
+    reader = publish.OutboxReader(parts.store, ends_with)
+    run.publisher = publish.Work(parts.store, parts.transitions(), reader, run.stop)
+    flow = publish.build(publish.Outbox(reader, run.stop), run.publisher, Steps(run.stop, crash))
+    return Flow("publish", flow)

@@ -1,0 +1,217 @@
+"""Settings: `nexus.yaml`, then the environment. An unknown name is an error, and secrets print as stars.
+
+Every setting can be given as `NEXUS_` and its name in capitals, with two underscores between levels:
+`NEXUS_NAMESPACE`, `NEXUS_REDIS__URL`, `NEXUS_KAFKA__BOOTSTRAP_SERVERS` (in the three Kafka sections an underscore is
+librdkafka's dot).
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from resolver.keys import Keys
+from schemas.errors import SettingsError
+from schemas.identifiers import Keyring
+
+DEFAULT_FILE = Path("nexus.yaml")
+_PREFIX = "NEXUS_"
+_NOT_SETTINGS = ("NEXUS_CONFIG", "NEXUS_TEST_")  # where the file is; what only the tests read
+_KAFKA_SECTIONS = ("kafka", "consumer", "producer")
+_SECRET_WORDS = ("password", "secret", "token", "key.pem", "jaas", "credentials")
+_OURS = {
+    "group.id": "set `group` instead",
+    "enable.auto.commit": "the offsets live in Redis",
+    "enable.auto.offset.store": "the offsets live in Redis",
+    "auto.offset.reset": "an expired offset must stop the stream",
+    "partition.assignment.strategy": "workers come and go cooperatively",
+    "enable.idempotence": "transitions go out in order",
+    "partitioner": "one key must live on one partition for every client",
+}
+
+Option = str | int | float | bool
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Redis(_Section):
+    """Where the identity store is. Without a URL a private server runs in the data folder."""
+
+    url: SecretStr | None = None
+    options: dict[str, Option] = Field(default_factory=dict, description="passed to redis-py's from_url")
+    relaxed_durability: bool = Field(False, description="a power cut may take back what was published")
+    ephemeral: bool = Field(False, description="a trial: no append-only file is asked for")
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and urlsplit(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+
+class Input(_Section):
+    """What the namespace reads from Kafka."""
+
+    topics: dict[str, str] = Field(
+        default_factory=lambda: {"nexus-events": "event"}, description="topic: format of its messages"
+    )
+    trust_producer_clocks: bool = Field(False, description="read topics whose timestamps producers set")
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _from_environment(cls, topics: Any) -> Any:
+        """In the environment: `topic=format,topic=format`."""
+        if isinstance(topics, str) and "=" in topics:
+            return dict(pair.strip().split("=", 1) for pair in topics.split(",") if "=" in pair)
+        return topics
+
+    @field_validator("topics")
+    @classmethod
+    def _some_topic(cls, topics: dict[str, str]) -> dict[str, str]:
+        from schemas.sources import FORMATS
+
+        if not topics:
+            raise ValueError("name at least one topic")
+        for topic, format_name in topics.items():
+            if format_name not in FORMATS:
+                raise ValueError(f"{topic}: the format must be one of {', '.join(sorted(FORMATS))}")
+        return topics
+
+
+class Output(_Section):
+    """The topics that Nexus writes, and makes when they are missing."""
+
+    transitions: str = "nexus-transitions"
+    dead_letters: str = "nexus-dead-letters"
+    partitions: int = Field(8, ge=1, le=10_000, description="of topics that Nexus makes")
+    replication_factor: int = Field(1, ge=1, le=16, description="of topics that Nexus makes")
+
+
+class Settings(_Section):
+    """Everything that can be set. The defaults run embedded: no Kafka, a private Redis, files in `data`."""
+
+    namespace: str = "default"
+    secret: SecretStr | None = None
+    data: Path = Path("nexus-data")
+    workers: int = Field(1, ge=1, le=64, description="worker threads of flows.resolve")
+    batch: int = Field(500, ge=1, le=5000, description="most messages in one atomic call")
+    outbox_limit: int = Field(1_000_000, ge=1, description="unpublished transitions above which the stream waits")
+    group: str | None = Field(None, description="consumer group; default nexus-NAMESPACE")
+    redis: Redis = Redis()
+    kafka: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of every client")
+    consumer: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of consumers")
+    producer: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of producers")
+    input: Input = Input()
+    output: Output = Output()
+
+    @field_validator(*_KAFKA_SECTIONS)
+    @classmethod
+    def _not_ours(cls, options: dict[str, Option]) -> dict[str, Option]:
+        for name in options:
+            if name in _OURS:
+                raise ValueError(f"{name} is not yours to set: {_OURS[name]}")
+        return options
+
+    @model_validator(mode="after")
+    def _names(self) -> "Settings":
+        Keys(self.namespace)
+        if self.secret is not None:
+            Keyring(self.namespace, self.secret.get_secret_value().encode())
+        return self
+
+    @property
+    def source(self) -> Literal["kafka", "log"]:
+        """Where the input is: Kafka when it has an address, else the log in the data folder."""
+        return "kafka" if "bootstrap.servers" in self.kafka else "log"
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group of flows.resolve."""
+        return self.group or f"nexus-{self.namespace}"
+
+    def keyring(self) -> Keyring:
+        """The namespace's keys."""
+        return Keyring(self.namespace, self.secret.get_secret_value().encode() if self.secret else None)
+
+    def shown(self) -> dict[str, Any]:
+        """The settings for people: secrets as stars."""
+        shown = self.model_dump(mode="json")
+        if self.redis.url is not None:
+            parts = urlsplit(self.redis.url.get_secret_value())
+            host = parts.netloc.rpartition("@")[2]
+            shown["redis"]["url"] = f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
+        for section in _KAFKA_SECTIONS:
+            for name in shown[section]:
+                if any(word in name for word in _SECRET_WORDS):
+                    shown[section][name] = "***"
+        return shown
+
+
+def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, **given: Any) -> Settings:
+    """The settings from a file, the environment, and what the command line gave, each over the one before.
+
+    The file is `file`, else the one that NEXUS_CONFIG names, else `nexus.yaml` when there is one. Raises SettingsError
+    with one line that names the setting and what is allowed.
+    """
+    named = file or (Path(environment["NEXUS_CONFIG"]) if "NEXUS_CONFIG" in environment else None)
+    values = _from_file(named)
+    for name, value in environment.items():
+        if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS):
+            _put(values, name.removeprefix(_PREFIX).lower().split("__"), value, name)
+    for name, value in given.items():
+        if value is not None:
+            _put(values, name.split("__"), value, name)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _from_file(named: Path | None) -> dict[str, Any]:
+    path = named or DEFAULT_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if named is None:
+            return {}
+        raise SettingsError(f"there is no settings file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {type(error).__name__}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SettingsError(f"{path} is not YAML{f', line {mark.line + 1}' if mark else ''}") from None
+    if not isinstance(values or {}, dict):
+        raise SettingsError(f"{path} must be a mapping of settings")
+    return dict(values or {})
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    """Set one value at its path, where a Kafka section's names get their dots."""
+    *sections, last = path
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SettingsError(f"{name}: {section} is no section of the settings")
+        values = inner
+    if sections and sections[0] in _KAFKA_SECTIONS:
+        last = last.replace("_", ".")
+    values[last] = value
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first fault: where, what is allowed; never the value, which may be a secret."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {where}: see `nexus run --help` and docs/settings.md for the names"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"setting {where}: {message}" if where else message

@@ -1,0 +1,214 @@
+"""The one place where the parts are put together, from the settings.
+
+    with Wiring(settings) as parts:
+        parts.store, parts.dead_letters(), parts.readers(...)
+
+What is opened is closed in reverse when the block ends.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redis-py's names
+from redis.retry import Retry
+
+from flows.embedded import PrivateRedis
+from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader
+from flows.log_reader import TOPIC, IdleReader, LogEnd, LogReader
+from flows.reader import AtEnd, ReaderFactory
+from flows.settings import Settings
+from resolver.links import Linker
+from resolver.redis_store import Durability, RedisStore
+from schemas.errors import SettingsError
+from schemas.identifiers import Keyring
+from sinks.jsonl import JsonlDeadLetters, JsonlTransitions
+from sinks.kafka import KafkaDeadLetters, KafkaTransitions
+from sinks.promise import DeadLetterSink, TransitionSink
+from sinks.segments import SegmentedLog
+from sinks.topics import TopicPlan, admin_client, check_input_topic, check_output_topic, ensure_topics, topic_id
+
+log = logging.getLogger("nexus")
+
+
+class Wiring:
+    """The parts of one namespace, made when they are first asked for.
+
+    Embedded and with servers the same classes do the work; only the ends differ: a private redis-server instead of one
+    by URL, logs in the data folder instead of topics.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    # identity
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The namespace's keys."""
+        return self.settings.keyring()
+
+    @cached_property
+    def linker(self) -> Linker:
+        """Events to links."""
+        return Linker(self.keyring)
+
+    @cached_property
+    def client(self) -> "redis.Redis":
+        """The connection to Redis: the one that is named, or a private server in the data folder."""
+        section = self.settings.redis
+        options: dict[str, Any] = {
+            "socket_timeout": 30,
+            "socket_connect_timeout": 10,
+            "health_check_interval": 30,
+            "retry": Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+            "retry_on_error": [ConnectionError, TimeoutError],
+            **section.options,
+        }
+        if section.url is not None:
+            url = section.url.get_secret_value()
+        else:
+            url = self._open.enter_context(PrivateRedis(self.settings.data / "redis")).url
+        try:
+            return self._open.enter_context(redis.Redis.from_url(url, **options))
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"redis: {error}") from error
+
+    @cached_property
+    def store(self) -> RedisStore:
+        """The identity store."""
+        section = self.settings.redis
+        durability = Durability(section.relaxed_durability, section.ephemeral)
+        return RedisStore(
+            self.client, self.settings.namespace, self.keyring, durability, self.settings.outbox_limit
+        )
+
+    # the ends
+
+    def log(self, name: str) -> SegmentedLog:
+        """A log of the namespace in the data folder: `input`, `transitions` or `dead-letters`."""
+        return SegmentedLog(self.settings.data / self.settings.namespace / name)
+
+    @cached_property
+    def client_config(self) -> Mapping[str, Any]:
+        """The librdkafka options of every client."""
+        return {"client.id": f"nexus-{self.settings.namespace}", "logger": log, **self.settings.kafka}
+
+    @cached_property
+    def producer_config(self) -> Mapping[str, Any]:
+        """The librdkafka options of producers."""
+        return {**_strings(self.settings.kafka), **_strings(self.settings.producer)}
+
+    @cached_property
+    def consumer_config(self) -> Mapping[str, Any]:
+        """The librdkafka options of the stream's consumers."""
+        given = {**DEFAULTS, **self.settings.kafka, **self.settings.consumer}
+        return {**given, **FIXED, "group.id": self.settings.group_id}
+
+    def transitions(self) -> TransitionSink:
+        """Where transitions go: the topic, or the transitions log."""
+        if self.settings.source == "log":
+            return JsonlTransitions(self.log("transitions"))
+        sink = KafkaTransitions(self.producer_config, self.settings.output.transitions)
+        self._open.callback(sink.close)
+        return sink
+
+    def dead_letters(self) -> DeadLetterSink:
+        """Where dead letters go: the topic, or the log of dead letters."""
+        if self.settings.source == "log":
+            return JsonlDeadLetters(self.log("dead-letters"))
+        sink = KafkaDeadLetters(self.producer_config, self.settings.output.dead_letters)
+        self._open.callback(sink.close)
+        return sink
+
+    # the input
+
+    def formats(self) -> Mapping[str, str]:
+        """The format of each topic's messages; in the input log every line says its own."""
+        return self.settings.input.topics if self.settings.source == "kafka" else {}
+
+    def prepare_topics(self) -> None:
+        """Make the topics that Nexus writes, and refuse those that it may not read or write. Embedded: nothing."""
+        if self.settings.source == "log":
+            return
+        section, output = self.settings.input, self.settings.output
+        admin = admin_client(_strings(self.settings.kafka))
+        plans = [
+            TopicPlan.output(name, output.partitions, output.replication_factor)
+            for name in (output.transitions, output.dead_letters)
+        ]
+        ensure_topics(admin, plans)
+        for topic in section.topics:
+            check_input_topic(admin, topic, section.trust_producer_clocks)
+        check_output_topic(admin, output.transitions)
+        check_output_topic(admin, output.dead_letters, tuple(section.topics))
+
+    def readers(self, *, from_beginning: bool = False, until_end: bool = False) -> ReaderFactory:
+        """What makes each worker's reader."""
+        settings = self.settings
+        if settings.source == "log":
+            folder, record_log = settings.data / settings.namespace / "input", self.log("input")
+
+            def of_log(worker_index: int) -> LogReader | IdleReader:
+                if worker_index:
+                    return IdleReader()
+                return LogReader(
+                    record_log, folder, self.store.resume, from_beginning=from_beginning, batch=settings.batch
+                )
+
+            return of_log
+        admin = admin_client(_strings(settings.kafka))
+        config = {**self.consumer_config, "enable.partition.eof": until_end}
+
+        def of_kafka(worker_index: int) -> KafkaReader:
+            return KafkaReader(
+                {**config, "client.id": f"nexus-{settings.namespace}-{worker_index}"},
+                tuple(settings.input.topics),
+                self.store.resume,
+                lambda topic: topic_id(admin, topic),
+                from_beginning=from_beginning,
+                batch=settings.batch,
+            )
+
+        return of_kafka
+
+    def at_end(self) -> AtEnd:
+        """Whether the input, as it is now, is worked off."""
+        if self.settings.source == "log":
+            return LogEnd(self.log("input"), self.store.offsets)
+        return KafkaEnd(self.consumer_config, tuple(self.settings.input.topics), self.store.offsets)
+
+    @property
+    def places(self) -> Iterable[tuple[str, str]]:
+        """Where everything is, for the screen."""
+        shown, settings = self.settings.shown(), self.settings
+        yield "namespace", settings.namespace
+        yield "identity store", shown["redis"]["url"] or f"private redis-server in {settings.data / 'redis'}"
+        if settings.source == "log":
+            folder = settings.data / settings.namespace
+            yield "input", f"{folder / TOPIC}"
+            yield "transitions", f"{folder / 'transitions'}"
+            yield "dead letters", f"{folder / 'dead-letters'}"
+            return
+        yield "input", f"{', '.join(settings.input.topics)} at {settings.kafka['bootstrap.servers']}"
+        yield "transitions", settings.output.transitions
+        yield "dead letters", settings.output.dead_letters
+
+
+def _strings(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as librdkafka writes them."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}

@@ -1,0 +1,130 @@
+"""Every Redis key of a namespace, and nothing else makes one.
+
+All keys of a namespace carry the same hash tag, `nexus:{<namespace>}:...`: a Redis Cluster puts them on one node, so one
+Lua call may touch all of them, and spreads namespaces over nodes.
+"""
+
+import re
+from dataclasses import dataclass
+
+from schemas.errors import SettingsError
+
+_NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one namespace, by what they hold.
+
+    Raises SettingsError for a namespace that is not `[a-z0-9][a-z0-9_-]{0,62}`: a brace would break the hash tag.
+    """
+
+    namespace: str
+
+    def __post_init__(self) -> None:
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise SettingsError("namespace must be 1 to 63 of a-z, 0-9, '_' and '-', and begin with a letter or digit")
+
+    def _key(self, name: str) -> str:
+        return f"nexus:{{{self.namespace}}}:{name}"
+
+    @property
+    def nodes(self) -> str:
+        """HASH identifier key -> node record: slot, name, links it is in."""
+        return self._key("nodes")
+
+    @property
+    def links(self) -> str:
+        """HASH link handle -> link record: last instant, first evidence, identifier keys."""
+        return self._key("links")
+
+    @property
+    def slots(self) -> str:
+        """HASH slot number -> the entity that lives there, or the slot it moved to."""
+        return self._key("slots")
+
+    @property
+    def chunks(self) -> str:
+        """HASH chunk number -> a piece of a long member or link list."""
+        return self._key("chunks")
+
+    @property
+    def synonyms(self) -> str:
+        """HASH identifier key -> the keys that are one with it by definition, if events name them."""
+        return self._key("synonyms")
+
+    @property
+    def history(self) -> str:
+        """HASH identifier key of an entity id -> its last 20 identity changes."""
+        return self._key("history")
+
+    @property
+    def meta(self) -> str:
+        """HASH of the namespace's counters: schema, generation, number, slot, chunk, pending, secret."""
+        return self._key("meta")
+
+    @property
+    def offsets(self) -> str:
+        """HASH `topic/partition` -> the next offset to read, decimal."""
+        return self._key("offsets")
+
+    @property
+    def topics(self) -> str:
+        """HASH topic -> the broker's id of it, by which a recreated topic is recognised."""
+        return self._key("topics")
+
+    @property
+    def rewinds(self) -> str:
+        """HASH `topic/partition` -> the group offset Redis was found behind of, while it catches up."""
+        return self._key("rewinds")
+
+    @property
+    def outbox(self) -> str:
+        """STREAM of the transitions not yet published, one entry a batch, id `generation-firstnumber`."""
+        return self._key("outbox")
+
+    @property
+    def cursor(self) -> str:
+        """HASH generation, number: the last transition published."""
+        return self._key("cursor")
+
+    @property
+    def lock(self) -> str:
+        """STRING token of the one publisher, with a time to live."""
+        return self._key("lock")
+
+    @property
+    def snapshot(self) -> str:
+        """HASH requested, done: the snapshots that were asked of the publisher, and answered."""
+        return self._key("snapshot")
+
+    @property
+    def apply(self) -> list[str]:
+        """KEYS of the `apply` script, in its order."""
+        return [
+            self.nodes,
+            self.links,
+            self.slots,
+            self.chunks,
+            self.synonyms,
+            self.history,
+            self.meta,
+            self.offsets,
+            self.outbox,
+        ]
+
+    @property
+    def all(self) -> list[str]:
+        """Every key of the namespace."""
+        return [*self.apply, self.topics, self.rewinds, self.cursor, self.lock, self.snapshot]
+
+
+def partition_field(topic: str, partition: int) -> str:
+    """The field of a partition. A topic's name holds no '/', so this is injective."""
+    return f"{topic}/{partition}"
+
+
+def parse_partition_field(field: str) -> tuple[str, int]:
+    """The topic and partition of a field."""
+    topic, _, partition = field.rpartition("/")
+    return topic, int(partition)

@@ -1,0 +1,20 @@
+-- apply: moves the state, the outbox and the offsets of one batch together, or changes nothing.
+--
+-- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
+-- ARGV   1 number of partitions m   2 most transitions the outbox may hold
+--        then m times: partition field, offset expected ('' for none), next offset
+--        then n link handles (16 bytes each), then n link messages, in log order:
+--          6 bytes last instant (ms), 2 bytes length + first log position, 1 byte entity type, 1 byte count,
+--          count times: 16 bytes identifier key (ascending), 2 bytes length + name; then, to the end of the message,
+--          16 bytes identifier key and 16 bytes key of a synonym of it
+-- Reply  {'applied', transitions made}
+--        {'fenced', field, offset, ...}   what the offsets are ('' for none); nothing was changed
+--        {'full', transitions waiting}    publish first; nothing was changed
+-- Cost   one HMGET a kind of key, one more for each level of moved slots (log of the merges), one HSET a kind of key
+--
+-- May be run twice with the same arguments: the second run is fenced. It writes last, and the first write (XADD) is the
+-- only one that can be refused.
+local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX = unpack(KEYS)
+local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local first_handle = 3 + 3 * moves
+local n_links = (#ARGV - first_handle + 1) / 2

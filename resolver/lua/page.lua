@@ -1,0 +1,39 @@
+-- page: some of the identifiers, each with the id of its entity, all as of one number.
+--
+-- KEYS   1 nodes 2 slots 3 meta (HASH each)
+-- ARGV   1 cursor of HSCAN  2 about how many
+-- Reply  {next cursor, generation, number, identifier key, node record, entity type and senior key (17 bytes), ...}
+-- Cost   linear in the page
+local NODES, SLOTS, META = unpack(KEYS)
+local page = redis.call('HSCAN', NODES, ARGV[1], 'COUNT', ARGV[2])
+local found = page[2]
+local slots, wanted, of_node = {}, {}, {}
+local function want(slot)
+  if slots[slot] == nil then
+    slots[slot] = false
+    wanted[#wanted + 1] = slot
+  end
+end
+for i = 2, #found, 2 do
+  of_node[i] = struct.unpack('>I4', found[i])
+  want(of_node[i])
+end
+while #wanted > 0 do
+  local asked = wanted
+  wanted = {}
+  local records = fetch(SLOTS, asked)
+  for i, slot in ipairs(asked) do
+    slots[slot] = records[i]
+    if string.byte(records[i]) == 0 then want((struct.unpack('>I4', records[i], 2))) end
+  end
+end
+local meta = redis.call('HMGET', META, 'generation', 'number')
+local reply = {page[1], meta[1], meta[2]}
+for i = 2, #found, 2 do
+  local record = slots[of_node[i]]
+  while string.byte(record) == 0 do record = slots[(struct.unpack('>I4', record, 2))] end
+  local n = #reply
+  reply[n + 1], reply[n + 2] = found[i - 1], found[i]
+  reply[n + 3] = string.sub(record, 2, 2) .. string.sub(record, 11, 26)
+end
+return reply

@@ -1,0 +1,88 @@
+-- One link after the other, in log order: its identifiers become one entity, under the id of the oldest of them.
+local function entities_of(link)
+  local homes, seen = {}, {}
+  local function see(key)
+    local slot = nodes[key] and home(nodes[key].slot)
+    if slot and not seen[slot] then
+      seen[slot] = true
+      homes[#homes + 1] = slot
+    end
+  end
+  for _, key in ipairs(link.keys) do
+    see(key)
+    local others = not nodes[key] and synonyms[key] or ''
+    for i = 1, #others, 16 do see(string.sub(others, i, i + 15)) end
+  end
+  table.sort(homes, function(a, b)
+    return senior(slots[a].position, slots[a].senior, slots[b].position, slots[b].senior)
+  end)
+  return homes
+end
+
+local function merge(link, homes)
+  local host, oldest = homes[1], slots[homes[1]]
+  local id, position = oldest.senior, oldest.position
+  for i = 2, #homes do
+    emit_merged(link, id, slots[homes[i]].senior, slots[homes[i]].size)
+    if slots[homes[i]].size > slots[host].size then host = homes[i] end
+  end
+  for _, slot in ipairs(homes) do
+    if slot ~= host then move(slot, host) end
+  end
+  slots[host].senior, slots[host].position = id, position
+  return host
+end
+
+local function relabel(link, slot)
+  local entity = slots[slot]
+  if senior(link.position, link.keys[1], entity.position, entity.senior) then
+    if entity.senior ~= link.keys[1] then emit_relabelled(link, link.keys[1], entity.senior) end
+    entity.senior, entity.position = link.keys[1], link.position
+    dirty_slots[slot] = true
+  end
+end
+
+local function attach(link, slot)
+  for i, key in ipairs(link.keys) do
+    local node = nodes[key]
+    node.slot = slot -- compresses the path of a node that is written anyway
+    node.links, node.older = append(node.links, node.older, link.handle)
+    dirty_nodes[key] = true
+  end
+end
+
+local function resolve(link)
+  local homes, slot = entities_of(link), nil
+  local is_born = #homes == 0
+  if is_born then
+    slot = new_entity(link)
+    emit_created(link)
+  else
+    slot = merge(link, homes)
+  end
+  for i, key in ipairs(link.keys) do
+    if not nodes[key] then
+      if not is_born then emit_added(link, slots[slot].senior, i) end
+      add_member(slot, key, link.names[i])
+    end
+  end
+  relabel(link, slot)
+  if not link.record then attach(link, slot) end
+end
+
+local function link_record(link)
+  local last = link.last
+  if link.record then last = math.max(last, (struct.unpack('>I6', link.record))) end
+  return struct.pack('>I6I2', last, #link.position) .. link.position .. table.concat(link.keys)
+end
+
+if n_todo > 0 then
+  local links = {}
+  for i = 1, n_todo do links[i] = parse_link(todo[i]) end
+  load_nodes(links)
+  load_slots()
+  for i = 1, n_todo do
+    resolve(links[i])
+    changed_links[links[i].handle] = link_record(links[i])
+  end
+end

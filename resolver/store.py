@@ -1,0 +1,158 @@
+"""What a store promises, and the words of that promise.
+
+A store holds the identity graph of one namespace, the offsets of its input, and the transitions that are not yet
+published. The stream talks to it in batches: `apply` moves all three together, or changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from schemas.identifiers import EntityType, Identifier
+from schemas.transitions import Transition
+
+
+class Move(NamedTuple):
+    """One partition's part of a batch: from where it was read, to where reading goes on. None: never read before."""
+
+    topic: str
+    partition: int
+    expected: int | None
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A distinct set of identifiers that events name as one participant, as the store wants it.
+
+    `keys` are the identifier keys, ascending (16 bytes each); `handle` is the store's 16-byte name of the set;
+    `packed` is what the script parses when it sees the set for the first time.
+    """
+
+    entity_type: EntityType
+    identifiers: tuple[Identifier, ...]
+    keys: tuple[bytes, ...]
+    handle: bytes
+    packed: bytes
+
+
+class Evidence(NamedTuple):
+    """A link and what a batch says of it: its lowest log position (bytes), and its last instant (ms)."""
+
+    shape: Shape
+    first: bytes
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one atomic call moves: partitions, and the links in log order (then by link key)."""
+
+    moves: tuple[Move, ...]
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The batch is in, with this many transitions. `again`: it had been in before (a retried call)."""
+
+    transitions: int
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The batch does not begin where the store stands; nothing was changed. The store's offsets, None for none."""
+
+    offsets: Mapping[tuple[str, int], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The outbox holds as many transitions as it may; nothing was changed. Publish, then try again."""
+
+    waiting: int
+
+
+class OutboxEntry(NamedTuple):
+    """The transitions of one batch, with the instant it was applied (ms, the store's clock)."""
+
+    entry_id: str
+    applied_ms: int
+    transitions: tuple[Transition, ...]
+
+
+class Cursor(NamedTuple):
+    """How far the outbox is published: the sequence of the last transition out. (0, 0): nothing yet."""
+
+    generation: int
+    number: int
+
+
+class Change(NamedTuple):
+    """One identity change of an entity id, as `history` tells it. `moved`: identifiers, 0 where none moved."""
+
+    what: str
+    other_id: str
+    moved: int
+    generation: int
+    number: int
+    source: str
+    event_id: str
+    ingested_at_ms: int
+
+
+class Member(NamedTuple):
+    """One identifier of an entity and the number of links it is in (capped at the store's recent ones)."""
+
+    identifier_type: str
+    identifier_value: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as it is now. `members` is cut at the reader's limit, `size` is not."""
+
+    entity_type: EntityType
+    entity_id: str
+    size: int
+    first_seen: bytes
+    members: tuple[Member, ...]
+
+
+class Store(Protocol):
+    """The identity store of one namespace.
+
+    Promises: `apply` is atomic and durable when it returns, changes nothing unless every partition stands where the
+    batch expects it, and may be sent twice. Transitions come out of the outbox in the order of their numbers, without
+    gaps, until `advance` says that they are out. Reads see whole batches only.
+    Raises StoreUnavailable (transient) when the store cannot be reached, StartRefused when it may not be resumed.
+    """
+
+    def apply(self, batch: Batch) -> Applied | Fenced | Full:
+        """Move state, outbox and offsets together."""
+
+    def offsets(self, topic: str) -> Mapping[int, int]:
+        """The next offset of each partition of a topic that was ever read."""
+
+    def cursor(self) -> Cursor:
+        """How far the outbox is published."""
+
+    def outbox(self, after: Cursor, limit: int, wait_ms: int) -> Sequence[OutboxEntry]:
+        """The next batches of transitions, waiting up to wait_ms for the first."""
+
+    def advance(self, expected: Cursor, to: Cursor) -> bool:
+        """Move the cursor and drop what lies behind it; False, and nothing done, if it is not where expected."""
+
+    def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
+        """The entity that holds an identifier now, by the identifier's key."""
+
+    def history(self, key: bytes) -> Sequence[Change]:
+        """The last identity changes of the id made from an identifier key, oldest first."""
+
+    def mapping(self, entity_type: EntityType) -> Iterator[tuple[Identifier, str]]:
+        """Every identifier of a type of entity with its entity id, in no order."""
+
+    def check(self) -> None:
+        """Assert every invariant; raises StoreCorrupt that shows the state where one does not hold."""

@@ -1,0 +1,79 @@
+"""Everything that Nexus raises on purpose.
+
+The first question about an error is whether trying again may help::
+
+    NexusError
+    ├── TransientError         trying again may succeed
+    │   ├── StoreUnavailable       Redis does not answer
+    │   ├── BrokerUnavailable      Kafka does not answer
+    │   └── SinkUnavailable        what was written did not become durable
+    └── TerminalError          a person must act, or the input is at fault
+        ├── SettingsError          wrong usage or setting: exit code 2
+        ├── StartRefused           the store or the input is not what may be resumed: exit code 1
+        ├── BadMessage             one message is at fault: it becomes a dead letter
+        ├── BadValue               one identifier value cannot be normalised: the rest of the event lives on
+        └── StoreCorrupt           `check()` found a broken invariant: exit code 1
+
+No message of an error carries a value of a payload: reasons and field paths only, so that errors can be
+logged and sent in headers without spreading people's data.
+"""
+
+
+class NexusError(Exception):
+    """The root: whoever catches this catches all that Nexus raises on purpose, and nothing else."""
+
+
+class TransientError(NexusError):
+    """Trying again, later and unchanged, may succeed."""
+
+
+class StoreUnavailable(TransientError):
+    """The store does not answer, or lost the connection while it did."""
+
+
+class BrokerUnavailable(TransientError):
+    """The broker does not answer, or none of its nodes can be reached."""
+
+
+class SinkUnavailable(TransientError):
+    """A sink could not confirm that what it was given is durable."""
+
+
+class TerminalError(NexusError):
+    """Trying again unchanged gives the same error."""
+
+
+class SettingsError(TerminalError):
+    """A wrong setting or usage. The message is one line that says what to do; exit code 2."""
+
+
+class StartRefused(TerminalError):
+    """The store or the input is not what may be resumed. The message carries the remedy; exit code 1."""
+
+
+class StoreCorrupt(TerminalError):
+    """An invariant of the store is broken. The message names the invariant and shows the state."""
+
+
+class BadMessage(TerminalError):
+    """A message that cannot be taken: it goes to the dead letters and stops nothing.
+
+    `reason` is a short, stable, kebab-case code that people count and alert on. `detail` is one line that
+    says where and which rule, and never holds a value of the payload.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class BadValue(TerminalError):
+    """An identifier value that cannot be normalised. `reason` continues the sentence "the value …"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

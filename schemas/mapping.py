@@ -1,0 +1,189 @@
+"""What a consumer of the transitions topic keeps: which identifier belongs to which entity, now.
+
+This is the documented way to read the topic, and small enough to be copied into another language. The topic
+is partitioned by entity, so transitions come in any order across partitions, and a merge comes twice, once
+under each of its keys. `EntityMapping` makes one order of it:
+
+1. Within a generation the numbers have no gaps. A transition waits until all smaller ones were applied; one
+   that was applied before is a duplicate and changes nothing.
+2. A higher generation says that the store went back in time. Its numbers start at 1 again. What is known
+   stays known, since the same causes give the same changes, and what older generations still say is left to
+   the snapshot that every new generation brings.
+3. A snapshot says the whole answer. It is kept aside until all its messages are there, and until every
+   change up to its end was applied. Then each of its identifiers is set to the entity it names, unless a
+   later change spoke of it, and followed through the merges that came after. Identifiers that neither the
+   snapshot nor a later change named are dropped. Whatever came before the snapshot's start need not be
+   waited for any more: that is how a consumer starts in the middle of the topic.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from schemas.identifiers import EntityType
+from schemas.transitions import (
+    Change,
+    EntitiesMerged,
+    EntityCreated,
+    EntityRelabelled,
+    IdentifierAdded,
+    NamedIdentifier,
+    Snapshot,
+    SnapshotEnded,
+    SnapshotIdentifiers,
+    SnapshotStarted,
+)
+
+Name: TypeAlias = tuple[EntityType, str, str]
+"""Entity type, identifier type, normalised value."""
+Sequence: TypeAlias = tuple[int, int]
+"""(generation, number)."""
+
+_SHOWN = 1_000
+
+
+class EntityMapping:
+    """The mapping that the published transitions describe, in any order and any number of times.
+
+    When nothing is `missing`, it is the answer as of the last number. Memory grows with identifiers and
+    merges; while a snapshot comes in, with the snapshot too.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.number = 0  # of the last change applied
+        self._entity: dict[Name, str] = {}
+        self._members: defaultdict[str, set[Name]] = defaultdict(set)
+        self._said: dict[Name, Sequence] = {}  # when an identifier was last named
+        self._became: dict[str, tuple[str, Sequence]] = {}  # which id an entity got, and when
+        self._waiting: dict[int, Change] = {}
+        self._snapshots: dict[int, dict[int, Snapshot]] = {}
+        self._finished = 0  # the last snapshot that was applied
+
+    def apply(self, transition: Change | Snapshot) -> None:
+        """Take one transition in; it takes effect when its turn has come."""
+        if transition.generation < self.generation:
+            return
+        if transition.generation > self.generation:
+            self._begin(transition.generation)
+        if isinstance(transition, SnapshotStarted | SnapshotIdentifiers | SnapshotEnded):
+            if transition.snapshot > self._finished:
+                self._snapshots.setdefault(transition.snapshot, {})[transition.index] = transition
+        elif transition.number > self.number:
+            self._waiting[transition.number] = transition
+        self._advance()
+
+    def entity_of(self, entity_type: EntityType, identifier_type: str, value: str) -> str | None:
+        """The id of the entity that holds this normalised identifier, or None."""
+        return self._entity.get((entity_type, identifier_type, value))
+
+    def as_dict(self) -> dict[Name, str]:
+        """Every identifier with the id of its entity."""
+        return dict(self._entity)
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers that are waited for, since greater ones have come; at most the first thousand."""
+        last = max(self._waiting, default=self.number)
+        gaps = (number for number in range(self.number + 1, last) if number not in self._waiting)
+        return tuple(number for number, _ in zip(gaps, range(_SHOWN), strict=False))
+
+    def _begin(self, generation: int) -> None:
+        self.generation, self.number, self._finished = generation, 0, 0
+        self._waiting.clear()
+        self._snapshots.clear()
+
+    def _advance(self) -> None:
+        """Apply whatever has become due: changes in their order, then snapshots that are complete."""
+        self._apply_changes()
+        for snapshot in sorted(self._snapshots):
+            if (messages := self._complete(snapshot)) is not None:
+                self._skip_to(messages[0].number)
+                self._apply_changes()
+                if self.number >= messages[-1].number:
+                    self._apply_snapshot(snapshot, messages)
+
+    def _apply_changes(self) -> None:
+        while (change := self._waiting.pop(self.number + 1, None)) is not None:
+            self.number += 1
+            self._apply_change(change)
+
+    def _apply_change(self, change: Change) -> None:
+        self._became.pop(change.entity_id, None)  # it is the id of a living entity
+        match change:
+            case EntityCreated():
+                self._name(change.entity_type, change.entity_id, change.identifiers, change.sequence)
+            case IdentifierAdded():
+                self._name(change.entity_type, change.entity_id, (change.identifier,), change.sequence)
+            case EntitiesMerged():
+                self._move(change.absorbed_id, change.entity_id, change.sequence)
+            case EntityRelabelled():
+                self._move(change.former_id, change.entity_id, change.sequence)
+
+    def _name(
+        self, entity_type: EntityType, entity_id: str, identifiers: Iterable[NamedIdentifier], at: Sequence
+    ) -> None:
+        for identifier in identifiers:
+            name: Name = (entity_type, identifier.type, identifier.value)
+            self._put(name, entity_id)
+            self._said[name] = at
+
+    def _move(self, former: str, now: str, at: Sequence) -> None:
+        self._became[former] = (now, at)
+        for name in self._members.pop(former, ()):
+            self._put(name, now)
+
+    def _put(self, name: Name, entity_id: str) -> None:
+        self._remove(name)
+        self._entity[name] = entity_id
+        self._members[entity_id].add(name)
+
+    def _remove(self, name: Name) -> None:
+        former = self._entity.pop(name, None)
+        if former is not None and former in self._members:
+            self._members[former].discard(name)
+            if not self._members[former]:
+                del self._members[former]
+
+    def _complete(self, snapshot: int) -> list[Snapshot] | None:
+        """All messages of a snapshot in their order, or None while one is missing."""
+        messages = self._snapshots[snapshot]
+        last = messages[max(messages)]
+        if not isinstance(last, SnapshotEnded) or len(messages) != last.index + 1:
+            return None
+        return [messages[index] for index in range(len(messages))]
+
+    def _skip_to(self, number: int) -> None:
+        """Go on after `number`: what came up to it is said by a snapshot that is complete."""
+        if number > self.number:
+            self.number = number
+            self._waiting = {each: change for each, change in self._waiting.items() if each > number}
+
+    def _apply_snapshot(self, snapshot: int, messages: list[Snapshot]) -> None:
+        named: set[Name] = set()
+        for message in messages:
+            if isinstance(message, SnapshotIdentifiers):
+                named.update(self._confirm(message))
+        start: Sequence = (self.generation, messages[0].number)
+        for name in [name for name in self._entity if name not in named and self._said[name] <= start]:
+            self._remove(name)
+            del self._said[name]
+        self._finished = snapshot
+        self._snapshots = {each: kept for each, kept in self._snapshots.items() if each > snapshot}
+
+    def _confirm(self, message: SnapshotIdentifiers) -> Iterable[Name]:
+        """Set the identifiers of one message to the entity that the one it names has become since."""
+        at: Sequence = (message.generation, message.number)
+        entity_id = self._followed(message.entity_id, at)
+        for identifier in message.identifiers:
+            name: Name = (message.entity_type, identifier.type, identifier.value)
+            if self._said.get(name, (0, 0)) <= at:
+                self._put(name, entity_id)
+                self._said[name] = at
+            yield name
+
+    def _followed(self, entity_id: str, at: Sequence) -> str:
+        """What the entity that had this id right after `at` is called now."""
+        while (became := self._became.get(entity_id)) is not None and became[1] > at:
+            entity_id, at = became
+        return entity_id

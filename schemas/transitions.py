@@ -1,0 +1,170 @@
+"""What is published when the answer changes, and when the whole answer is sent anew.
+
+Every transition names its cause, and its `transition_id` is made from what it says, not from when it was
+made: a replay makes the same id again, so a consumer that keys on it counts each change once. `(generation,
+number)` is the sequence: within a generation the numbers have no gaps, and a higher generation starts at 1
+again, because the store went back in time and everything since is said anew.
+
+The snapshot messages describe the answer instead of a change, so they have no cause. Each describes the state
+right after the transition `number` of its generation, and `index` counts them within one `snapshot` from 0.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from schemas.identifiers import EntityType, Keyring, encode_parts
+from schemas.instants import format_instant
+
+MAX_SNAPSHOT_IDENTIFIERS: Final = 1_000
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NamedIdentifier(_Frozen):
+    """An identifier as it is written in a transition, normalised; the entity type is the transition's."""
+
+    type: str
+    value: str
+
+
+class Cause(_Frozen):
+    """The event that brought the change, by its log position; `ingested_at` is RFC 3339 in UTC, with ms."""
+
+    source: str
+    event_id: str
+    ingested_at: str
+
+    @classmethod
+    def at(cls, ingested_at_ms: int, source: str, event_id: str) -> "Cause":
+        """The cause at a log position: `Cause.at(*parse_position(position))`."""
+        return cls(source=source, event_id=event_id, ingested_at=format_instant(ingested_at_ms))
+
+
+class _Sequenced(_Frozen):
+    transition_id: str
+    namespace: str
+    generation: int = Field(ge=0)
+    number: int = Field(ge=0)
+
+
+class _Change(_Sequenced):
+    entity_type: EntityType
+    entity_id: str
+    cause: Cause
+
+    @property
+    def sequence(self) -> tuple[int, int]:
+        """(generation, number), the order in which changes apply."""
+        return (self.generation, self.number)
+
+
+class EntityCreated(_Change):
+    """A new entity, with the identifiers that it begins with, its senior one among them."""
+
+    transition: Literal["entity_created"] = "entity_created"
+    identifiers: tuple[NamedIdentifier, ...] = Field(min_length=1)
+
+
+class IdentifierAdded(_Change):
+    """An identifier that was not known before belongs to this entity."""
+
+    transition: Literal["identifier_added"] = "identifier_added"
+    identifier: NamedIdentifier
+
+
+class EntitiesMerged(_Change):
+    """Two entities turned out to be one: `entity_id` goes on, with the `moved` identifiers of the other."""
+
+    transition: Literal["entities_merged"] = "entities_merged"
+    absorbed_id: str
+    moved: int = Field(ge=1)
+
+
+class EntityRelabelled(_Change):
+    """The same entity under another id, since an older identifier than its senior one came to light."""
+
+    transition: Literal["entity_relabelled"] = "entity_relabelled"
+    former_id: str
+
+
+class _Snapshot(_Sequenced):
+    snapshot: int = Field(ge=1, description="Which snapshot of the generation this message belongs to.")
+    index: int = Field(ge=0, description="The place of the message in its snapshot: 0 is its start.")
+
+
+class SnapshotStarted(_Snapshot):
+    """The whole answer follows: every identifier that was known right after the transition `number`.
+
+    It clears nothing. What the snapshot has not named by its end, and no change since its start, is gone.
+    """
+
+    transition: Literal["snapshot_started"] = "snapshot_started"
+
+
+class SnapshotIdentifiers(_Snapshot):
+    """These identifiers belong to this entity right after the transition `number`."""
+
+    transition: Literal["snapshot_identifiers"] = "snapshot_identifiers"
+    entity_type: EntityType
+    entity_id: str
+    identifiers: tuple[NamedIdentifier, ...] = Field(min_length=1, max_length=MAX_SNAPSHOT_IDENTIFIERS)
+
+
+class SnapshotEnded(_Snapshot):
+    """The last message of a snapshot; `entities` and `identifiers` count what it said."""
+
+    transition: Literal["snapshot_ended"] = "snapshot_ended"
+    entities: int = Field(ge=0)
+    identifiers: int = Field(ge=0)
+
+
+Change: TypeAlias = EntityCreated | IdentifierAdded | EntitiesMerged | EntityRelabelled
+Snapshot: TypeAlias = SnapshotStarted | SnapshotIdentifiers | SnapshotEnded
+Transition: TypeAlias = Annotated[Change | Snapshot, Field(discriminator="transition")]
+
+TRANSITION: Final[TypeAdapter[Change | Snapshot]] = TypeAdapter(Transition)
+
+
+def to_json(transition: Change | Snapshot) -> bytes:
+    """One line of compact JSON; the same transition is always the same bytes."""
+    return transition.__pydantic_serializer__.to_json(transition)
+
+
+def from_json(line: bytes) -> Change | Snapshot:
+    """The transition that `to_json` wrote. Raises pydantic's `ValidationError` for anything else."""
+    return TRANSITION.validate_json(line)
+
+
+def entity_keys(transition: Change | Snapshot) -> tuple[str, ...]:
+    """The entity ids under whose key it is published: both of a merge and of a relabelling.
+
+    Start and end of a snapshot concern no entity and go out under the namespace.
+    """
+    match transition:
+        case EntitiesMerged():
+            return (transition.entity_id, transition.absorbed_id)
+        case EntityRelabelled():
+            return (transition.entity_id, transition.former_id)
+        case SnapshotStarted() | SnapshotEnded():
+            return (transition.namespace,)
+    return (transition.entity_id,)
+
+
+def make_transition_id(
+    keyring: Keyring, kind: str, position: bytes, entity_id: str, other: bytes | str = b""
+) -> str:
+    """The id of a change: from the namespace, its kind, the log position of its cause, and whom it is about.
+
+    `other` is the absorbed or former id, or the key of the identifier added; nothing for `entity_created`.
+    """
+    return keyring.transition_id(encode_parts(keyring.namespace, kind, position, entity_id, other))
+
+
+def make_snapshot_id(keyring: Keyring, kind: str, generation: int, snapshot: int, index: int) -> str:
+    """The id of a message of a snapshot: from its place, since it has no cause."""
+    place: Sequence[int] = (generation, snapshot, index)
+    return keyring.transition_id(encode_parts(keyring.namespace, kind, *(str(part) for part in place)))

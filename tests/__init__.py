@@ -1,0 +1,1 @@
+"""The tests: the same tree as the code, plus the services they run against."""

@@ -1,0 +1,170 @@
+"""What a consumer makes of the transitions, against the publisher that made them."""
+
+from random import Random
+
+import pytest
+
+from schemas.mapping import EntityMapping
+from schemas.transitions import Change, Snapshot
+from tests.schemas.changes import Publisher, label
+
+
+def _consumer(transitions: list[Change | Snapshot]) -> EntityMapping:
+    mapping = EntityMapping()
+    for transition in transitions:
+        mapping.apply(transition)
+    return mapping
+
+
+def _shuffled(random: Random, transitions: list[Change | Snapshot]) -> list[Change | Snapshot]:
+    """All of them in any order, some of them twice."""
+    twice = transitions + random.choices(transitions, k=len(transitions) // 2)
+    random.shuffle(twice)
+    return twice
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_order_and_any_number_of_times_gives_one_mapping(seed: int) -> None:
+    """Partitions race and deliveries repeat; the consumer ends where the publisher is."""
+    publisher = Publisher(Random(seed))
+    for _ in range(60):
+        publisher.step()
+    mapping = _consumer(_shuffled(Random(seed), publisher.published))
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping.missing == ()
+    assert mapping.number == publisher.number
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_in_order_the_mapping_is_right_after_every_step(seed: int) -> None:
+    """A consumer that keeps up knows the answer at each number."""
+    publisher, mapping = Publisher(Random(seed)), EntityMapping()
+    for _ in range(60):
+        publisher.step()
+        mapping.apply(publisher.published[-1])
+        assert mapping.as_dict() == publisher.mapping()
+
+
+def test_a_change_waits_for_the_ones_before_it() -> None:
+    """Nothing is applied across a gap, and the gap is named."""
+    publisher = Publisher(Random(0))
+    for _ in range(4):
+        publisher.create()
+    first, second, third, fourth = publisher.published
+    mapping = _consumer([first, fourth])
+    assert list(mapping.missing) == [2, 3]
+    assert mapping.entity_of("person", "user_id", "4") is None
+    mapping.apply(third)
+    mapping.apply(second)
+    assert list(mapping.missing) == []
+    assert mapping.entity_of("person", "user_id", "4") == label(4)
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("steps_between", [0, 3])
+def test_a_snapshot_amid_changes_changes_nothing_that_is_right(seed: int, steps_between: int) -> None:
+    """Whatever arrives first, a consumer that misses nothing is right after a snapshot too."""
+    publisher = Publisher(Random(seed))
+    for _ in range(20):
+        publisher.step()
+    publisher.snapshot(steps_between)
+    for _ in range(5):
+        publisher.step()
+    mapping = _consumer(_shuffled(Random(seed), publisher.published))
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping.missing == ()
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("steps_between", [0, 3])
+def test_a_consumer_can_start_in_the_middle(seed: int, steps_between: int) -> None:
+    """What came before the snapshot's start is not needed, whole or in part, in any order."""
+    random, publisher = Random(seed), Publisher(Random(seed))
+    for _ in range(30):
+        publisher.step()
+    before = list(publisher.published)
+    publisher.snapshot(steps_between)
+    publisher.step()
+    late = random.sample(before, random.randint(0, 10))
+    mapping = _consumer(_shuffled(random, publisher.published[len(before) :] + late))
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping.missing == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_snapshot_brings_a_consumer_of_another_generation_right(seed: int) -> None:
+    """After the store went back in time, what it forgot is dropped, and what it says anew is taken."""
+    random = Random(seed)
+    lost = Publisher(Random(seed))
+    for _ in range(30):
+        lost.step()
+    again = Publisher(Random(seed + 1000), generation=2)
+    for _ in range(20):
+        again.step()
+    again.published.clear()  # known before the store went back, so never published in this generation
+    again.number = 0
+    again.snapshot(2)
+    again.step()
+    mapping = _consumer(
+        lost.published + _shuffled(random, again.published + random.sample(lost.published, 5))
+    )
+    assert mapping.as_dict() == again.mapping()
+
+
+def test_an_older_generation_is_not_listened_to() -> None:
+    """Late messages of a past that was taken back change nothing."""
+    old, new = Publisher(Random(0)), Publisher(Random(0), generation=2)
+    old.create()
+    old.create()
+    new.create()
+    mapping = _consumer([old.published[0], new.published[0], old.published[1]])
+    assert mapping.as_dict() == new.mapping()
+
+
+def test_a_raised_generation_keeps_what_is_known() -> None:
+    """The mapping goes on while the numbers start over."""
+    old, new = Publisher(Random(0)), Publisher(Random(0), generation=2)
+    old.create()
+    old.create()
+    new.create()
+    mapping = _consumer(old.published + new.published)
+    assert mapping.as_dict() == old.mapping()
+    assert (mapping.generation, mapping.number) == (2, 1)
+
+
+def test_an_incomplete_snapshot_does_nothing() -> None:
+    """As long as one message is missing nothing is set and nothing is dropped."""
+    publisher = Publisher(Random(0))
+    for _ in range(9):
+        publisher.create()
+    start = len(publisher.published)
+    publisher.snapshot()
+    for left_out in range(start, len(publisher.published)):
+        partly = [
+            each for place, each in enumerate(publisher.published) if place >= start and place != left_out
+        ]
+        assert _consumer(partly).as_dict() == {}
+    assert _consumer(publisher.published[start:]).as_dict() == publisher.mapping()
+
+
+def test_an_aborted_snapshot_is_forgotten_with_the_next() -> None:
+    """A publisher that was killed starts a new snapshot, and the half of the old one costs nothing."""
+    publisher = Publisher(Random(0))
+    for _ in range(9):
+        publisher.create()
+    publisher.snapshot()
+    aborted = publisher.published[9:-1]
+    publisher.snapshot()
+    whole = publisher.published[len(aborted) + 10 :]
+    mapping = _consumer([*aborted, *whole])
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping._snapshots == {}
+
+
+def test_missing_numbers_are_listed_up_to_a_thousand() -> None:
+    """A consumer that joined at number ten million is told so in bounded time."""
+    publisher = Publisher(Random(0))
+    publisher.create()
+    late = publisher.published[0].model_copy(update={"number": 10_000_000})
+    mapping = _consumer([late])
+    assert mapping.missing == tuple(range(1, 1001))

@@ -1,0 +1,133 @@
+"""Transitions as they are published."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.events import log_position, parse_position
+from schemas.identifiers import Keyring
+from schemas.transitions import (
+    Cause,
+    Change,
+    EntitiesMerged,
+    EntityCreated,
+    EntityRelabelled,
+    IdentifierAdded,
+    NamedIdentifier,
+    Snapshot,
+    SnapshotEnded,
+    SnapshotIdentifiers,
+    SnapshotStarted,
+    entity_keys,
+    from_json,
+    make_snapshot_id,
+    make_transition_id,
+    to_json,
+)
+
+_CAUSE = Cause(source="app", event_id="e-1", ingested_at="2026-01-05T10:00:00.000Z")
+_PLACE: dict[str, Any] = {"transition_id": "t", "namespace": "acme", "generation": 1, "number": 7}
+_CHANGE: dict[str, Any] = {**_PLACE, "entity_type": "person", "entity_id": "per_1", "cause": _CAUSE}
+_USER = NamedIdentifier(type="user_id", value="é")
+
+_EVERY_KIND: list[tuple[Change | Snapshot, tuple[str, ...]]] = [
+    (EntityCreated(**_CHANGE, identifiers=(_USER,)), ("per_1",)),
+    (IdentifierAdded(**_CHANGE, identifier=_USER), ("per_1",)),
+    (EntitiesMerged(**_CHANGE, absorbed_id="per_2", moved=3), ("per_1", "per_2")),
+    (EntityRelabelled(**_CHANGE, former_id="per_2"), ("per_1", "per_2")),
+    (SnapshotStarted(**_PLACE, snapshot=1, index=0), ("acme",)),
+    (
+        SnapshotIdentifiers(
+            **_PLACE, snapshot=1, index=1, entity_type="person", entity_id="per_1", identifiers=(_USER,)
+        ),
+        ("per_1",),
+    ),
+    (SnapshotEnded(**_PLACE, snapshot=1, index=2, entities=1, identifiers=1), ("acme",)),
+]
+
+
+@pytest.mark.parametrize("transition", [transition for transition, _ in _EVERY_KIND])
+def test_what_is_written_is_read_back(transition: Change | Snapshot) -> None:
+    """Every kind survives its JSON, on one line."""
+    line = to_json(transition)
+    assert from_json(line) == transition
+    assert b"\n" not in line
+
+
+@pytest.mark.parametrize(("transition", "keys"), _EVERY_KIND)
+def test_a_transition_goes_to_everybody_whom_it_is_about(
+    transition: Change | Snapshot, keys: tuple[str, ...]
+) -> None:
+    """Who follows one entity hears of a merge or a relabelling under both of its ids."""
+    assert entity_keys(transition) == keys
+
+
+def test_the_json_is_as_documented() -> None:
+    """Consumers in other languages read these names."""
+    assert to_json(EntitiesMerged(**_CHANGE, absorbed_id="per_2", moved=3)).decode() == (
+        '{"transition_id":"t","namespace":"acme","generation":1,"number":7,"entity_type":"person","entity_id":"per_1",'
+        '"cause":{"source":"app","event_id":"e-1","ingested_at":"2026-01-05T10:00:00.000Z"},'
+        '"transition":"entities_merged","absorbed_id":"per_2","moved":3}'
+    )
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b'{"transition":"entity_split"}', to_json(_EVERY_KIND[0][0])[:-1] + b',"more":1}']
+)
+def test_what_is_no_transition(line: bytes) -> None:
+    """Unknown kinds and fields are errors: a consumer must not guess."""
+    with pytest.raises(ValidationError):
+        from_json(line)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [(EntityCreated, {"identifiers": ()}), (EntitiesMerged, {"absorbed_id": "x", "moved": 0})],
+)
+def test_empty_changes_cannot_be_said(kind: Any, fields: dict[str, Any]) -> None:
+    """An entity begins with an identifier, and a merge moves one at least."""
+    with pytest.raises(ValidationError):
+        kind(**_CHANGE, **fields)
+
+
+def test_a_transition_is_frozen() -> None:
+    """What was said cannot be changed."""
+    with pytest.raises(ValidationError):
+        _CAUSE.source = "other"  # type: ignore[misc] # the point
+
+
+def test_a_cause_is_made_from_a_log_position() -> None:
+    """The position of the causing event, in words."""
+    position = log_position(1_767_607_200_000, "app", "e-1")
+    assert Cause.at(*parse_position(position)) == _CAUSE
+
+
+def test_the_sequence_orders_changes() -> None:
+    """Generation first, then number."""
+    assert EntityRelabelled(**_CHANGE, former_id="x").sequence == (1, 7)
+
+
+def test_each_part_of_a_change_makes_another_id() -> None:
+    """Namespace, kind, cause, entity and the other id all count; the sequence does not exist for it."""
+    ids = [
+        make_transition_id(Keyring("a"), "kind", b"position", "entity", b"other"),
+        make_transition_id(Keyring("b"), "kind", b"position", "entity", b"other"),
+        make_transition_id(Keyring("a"), "kind2", b"position", "entity", b"other"),
+        make_transition_id(Keyring("a"), "kind", b"position2", "entity", b"other"),
+        make_transition_id(Keyring("a"), "kind", b"position", "entity2", b"other"),
+        make_transition_id(Keyring("a"), "kind", b"position", "entity", b"other2"),
+        make_transition_id(Keyring("a"), "kind", b"positionentity", "", b"other"),
+        make_transition_id(Keyring("a"), "kind", b"position", "entity"),
+    ]
+    assert len(set(ids)) == len(ids)
+    assert make_transition_id(Keyring("a"), "kind", b"position", "entity", b"other") == ids[0]
+    assert all(len(each) == 32 for each in ids)
+
+
+def test_each_place_in_a_snapshot_makes_another_id() -> None:
+    """A snapshot that is published twice has the same ids, another snapshot has others."""
+    places = [(1, 1, 0), (1, 1, 1), (1, 2, 0), (2, 1, 0), (1, 11, 0), (11, 1, 0)]
+    ids = {make_snapshot_id(Keyring("a"), "snapshot_started", *place) for place in places}
+    assert len(ids) == len(places)
+    assert make_snapshot_id(Keyring("a"), "snapshot_started", 1, 1, 0) in ids
