@@ -109,7 +109,6 @@ class EntityMapping:
             self._apply_change(change)
 
     def _apply_change(self, change: Change) -> None:
-        self._became.pop(change.entity_id, None)  # it is the id of a living entity
         match change:
             case EntityCreated():
                 self._name(change.entity_type, change.entity_id, change.identifiers, change.sequence)

@@ -1,5 +1,6 @@
 """A tiny resolver that publishes: the oracle for what a consumer of the transitions makes of them."""
 
+from collections.abc import Callable
 from random import Random
 
 from schemas.identifiers import Keyring, entity_id
@@ -45,6 +46,7 @@ class Publisher:
         self.known = 0
         self.snapshots = 0
         self.published: list[Change | Snapshot] = []
+        self.on_change: Callable[[], None] = lambda: None
 
     def mapping(self) -> dict[Name, str]:
         """What a consumer should know now."""
@@ -126,6 +128,7 @@ class Publisher:
             **fields,
         )
         self.published.append(made)
+        self.on_change()
 
     def _say(self, kind: type[Snapshot], index: int, **fields: object) -> None:
         name = str(kind.model_fields["transition"].default)

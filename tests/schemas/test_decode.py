@@ -152,7 +152,7 @@ _TREES = st.recursive(
 
 @given(st.sampled_from(list(FORMATS)), _TREES, st.binary(max_size=20))
 def test_nothing_raises_and_nothing_is_a_bug(format_name: str, tree: Any, garbage: bytes) -> None:
-    """Any JSON and any bytes give events, a reason, or a skip, and never the reason that stands for a bug of ours."""
+    """Any JSON and any bytes give events, a reason, or a skip, and the reason is never a bug of ours."""
     for value in (json.dumps(tree).encode(), garbage):
         decoded = decode(message(value), format_name)
         assert decoded.problem is None or decoded.problem.reason != "unexpected"

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from schemas.mapping import EntityMapping
+from schemas.mapping import EntityMapping, Name
 from schemas.transitions import Change, Snapshot
 from tests.schemas.changes import Publisher, label
 
@@ -111,6 +111,50 @@ def test_a_snapshot_brings_a_consumer_of_another_generation_right(seed: int) -> 
     assert mapping.as_dict() == again.mapping()
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_snapshot_that_runs_ahead_does_not_show_the_future(seed: int) -> None:
+    """However early a snapshot's messages come, the mapping is that of the number reached, at every step."""
+    random, publisher = Random(seed), Publisher(Random(seed))
+    history: dict[int, dict[Name, str]] = {}
+    publisher.on_change = lambda: history.update({publisher.number: publisher.mapping()})
+    for _ in range(9):
+        publisher.step()
+    publisher.snapshot(3)
+
+    def turn(transition: Change | Snapshot) -> float:
+        early = isinstance(transition, Snapshot) and random.random() < 0.5
+        return transition.number - (20 if early else 0)
+
+    mapping = _consumer(publisher.published[:9])
+    ahead = sorted(publisher.published[9:], key=turn)
+    for each in ahead:
+        mapping.apply(each)
+        assert mapping.as_dict() == history[mapping.number]
+    assert mapping.as_dict() == publisher.mapping()
+
+
+def test_a_snapshot_is_followed_through_an_id_that_comes_back() -> None:
+    """A merge takes an id away and a relabelling brings it back: what the snapshot said of it is still right."""
+    publisher = Publisher(Random(0))
+    publisher.entities = {label(1): {1}, label(2): {2}}
+    publisher.known = 2
+    publisher.snapshot()
+    publisher.merge()
+    publisher.relabel()
+    said, changes = publisher.published[:4], publisher.published[4:]
+    assert _consumer([*changes, *said]).as_dict() == publisher.mapping()
+
+
+def test_a_later_change_wins_over_a_snapshot() -> None:
+    """What a change names after a page was taken, the page does not take back."""
+    publisher = Publisher(Random(0))
+    publisher.create()
+    publisher.snapshot()
+    moved = publisher.published[0].model_copy(update={"number": 2, "entity_id": label(9)})
+    mapping = _consumer([publisher.published[0], moved, *publisher.published[1:]])
+    assert mapping.entity_of("person", "user_id", "1") == label(9)
+
+
 def test_an_older_generation_is_not_listened_to() -> None:
     """Late messages of a past that was taken back change nothing."""
     old, new = Publisher(Random(0)), Publisher(Random(0), generation=2)
@@ -157,6 +201,8 @@ def test_an_aborted_snapshot_is_forgotten_with_the_next() -> None:
     publisher.snapshot()
     whole = publisher.published[len(aborted) + 10 :]
     mapping = _consumer([*aborted, *whole])
+    for late in [*aborted, *whole]:
+        mapping.apply(late)
     assert mapping.as_dict() == publisher.mapping()
     assert mapping._snapshots == {}
 

@@ -25,6 +25,7 @@ from schemas.normalise import identifier_type, normalise
         ("ada@bücher.example", "ada@xn--bcher-kva.example"),
         ("JOSE\u0301@acme.test", "jos\u00e9@acme.test"),
         ("jos\u00e9@acme.test", "jos\u00e9@acme.test"),
+        ("J\u030c@acme.test", "\u01f0@acme.test"),
         ("\u0130pek@acme.test", "i\u0307pek@acme.test"),
     ],
 )
@@ -58,6 +59,7 @@ def test_spellings_of_an_address(raw: str, normal: str) -> None:
         "ada@{shop}.test",
         "ada\x00@acme.test",
         "ada@xn--\u00fc.test",
+        "ada@xn--99999999.test",
         "ada@" + 64 * "a" + ".test",
     ],
 )
@@ -94,6 +96,7 @@ def test_spellings_of_a_number(raw: str, normal: str) -> None:
         "none yet",
         "call +12015550123",
         "+1 201 555 0123 ext 5",
+        "+1 201 555 0123 # 5",
         "+" + 40 * "1",
         "+1;ext=5",
     ],

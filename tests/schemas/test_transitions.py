@@ -121,6 +121,8 @@ def test_each_part_of_a_change_makes_another_id() -> None:
         make_transition_id(Keyring("a"), "kind", b"position", "entity"),
     ]
     assert len(set(ids)) == len(ids)
+    shared = [Keyring(namespace, bytes(16)) for namespace in ("a", "b")]
+    assert len({make_transition_id(each, "kind", b"position", "entity") for each in shared}) == 2
     assert make_transition_id(Keyring("a"), "kind", b"position", "entity", b"other") == ids[0]
     assert all(len(each) == 32 for each in ids)
 

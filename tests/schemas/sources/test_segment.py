@@ -50,6 +50,7 @@ def call(kind: str = "identify", **fields: Any) -> dict[str, Any]:
             call("group", context={"traits": {"email": "a@acme.test"}}),
             {"user_id=u-1", "group_id=g-1", "email=a@acme.test"},
         ),
+        (call("group", properties={"email": "office@acme.test"}), {"user_id=u-1", "group_id=g-1"}),
         (call("track", context={"groupId": "g-1"}), {"user_id=u-1", "group_id=g-1"}),
         (call("track", context={"groupId": ["g-1"]}), {"user_id=u-1"}),
     ],

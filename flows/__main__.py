@@ -1,0 +1,5 @@
+"""`python -m flows` is `nexus`."""
+
+from flows.cli import main
+
+main()
