@@ -22,9 +22,16 @@ def checks(settings: Settings) -> Iterator[Check]:
     """Everything that can be checked from here, in the order in which one thing needs another."""
     yield Check("settings", "ok", f"namespace {settings.namespace}, input from {settings.source}")
     if settings.keyring().derived:
-        yield Check("secret", "warning", "none is set: keys derive from the namespace's name, and can be guessed")
+        yield Check(
+            "secret", "warning", "none is set: keys derive from the namespace's name, and can be guessed"
+        )
     with Wiring(settings) as parts:
-        for name, look in (("input", _input), ("store", _store), ("outbox", _outbox), ("invariants", _invariants)):
+        for name, look in (
+            ("input", _input),
+            ("store", _store),
+            ("outbox", _outbox),
+            ("invariants", _invariants),
+        ):
             try:
                 yield look(parts)
             except NexusError as error:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _COMMON = (
-    click.option("--config", type=click.Path(path_type=Path), help="Settings file. Default: nexus.yaml, if there."),
+    click.option(
+        "--config", type=click.Path(path_type=Path), help="Settings file. Default: nexus.yaml, if there."
+    ),
     click.option("--data", type=click.Path(path_type=Path), help="Data folder of the embedded parts."),
     click.option("--namespace", help="Whose graph. Default: default."),
 )
@@ -36,7 +38,9 @@ def common(command: Command) -> Command:
 
 def as_json(command: Command) -> Command:
     """`--json`, for commands that a program may read."""
-    return cast(Command, click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")(command))
+    return cast(
+        Command, click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")(command)
+    )
 
 
 def say(text: str = "") -> None:
@@ -61,7 +65,9 @@ def nexus(verbose: bool) -> None:
     Ask it:     nexus lookup person email=ada@acme.example
     """
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
 
 
 def main() -> None:
@@ -95,11 +101,17 @@ def _end(line: str, code: int) -> None:
 @nexus.command()
 @click.argument("flow", required=False, type=click.Choice(["resolve", "publish"]))
 @click.option("--source", default=None, help="`kafka`, a file, or `-`: appended to the input log first.")
-@click.option("--as", "format_name", default=None, help="Format of the file's lines: event, segment, stripe, record.")
-@click.option("--import", "is_import", is_flag=True, help="Lines count as of when their event occurred, not as of now.")
+@click.option(
+    "--as", "format_name", default=None, help="Format of the file's lines: event, segment, stripe, record."
+)
+@click.option(
+    "--import", "is_import", is_flag=True, help="Lines count as of when their event occurred, not as of now."
+)
 @click.option("--until-end", is_flag=True, help="Stop when the input, as it is at the start, is worked off.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker threads of the resolve flow.")
-@click.option("--from-beginning", is_flag=True, help="Read again from the start what an emptied Redis has forgotten.")
+@click.option(
+    "--from-beginning", is_flag=True, help="Read again from the start what an emptied Redis has forgotten."
+)
 @click.option("--ephemeral", is_flag=True, help="A trial: accept a Redis without an append-only file.")
 @common
 def run(

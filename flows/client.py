@@ -63,7 +63,9 @@ class Nexus:
             raise SettingsError(f"{identifier_type}: the value {error.reason}") from None
         reason = blocked(asked)
         if reason is not None:
-            raise SettingsError(f"{identifier_type}: this value is blocked ({reason}), so it identifies nobody")
+            raise SettingsError(
+                f"{identifier_type}: this value is blocked ({reason}), so it identifies nobody"
+            )
         return self._parts.store.entity(self._parts.keyring.key(asked))
 
     def entity(self, entity_id: str) -> Entity | None:

@@ -20,9 +20,9 @@ _BYTES = 1 << 20
 class Ingest:
     """Appends lines to the input log, each with the instant that counts for it from then on.
 
-    A line's own `ingested_at` is kept. For one without, `from_occurred_at` says whether the instant of its event counts
-    (a first import of old data) or now. A line that cannot be read counts as of now, and becomes a dead letter later,
-    like any bad message.
+    A line's own `ingested_at` is kept. For one without, `from_occurred_at` says whether the instant of its
+    event counts (a first import of old data) or now. A line that cannot be read counts as of now, and
+    becomes a dead letter later, like any bad message.
     """
 
     def __init__(self, log: SegmentedLog, format_name: str, *, from_occurred_at: bool = False) -> None:
@@ -64,7 +64,9 @@ class Ingest:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines that each read gives: of a file a mebibyte at a time, of a pipe what is there, so that nothing waits."""
+    """The lines that each read gives: of a file a mebibyte at a time, of a pipe what is there, so that
+    nothing waits.
+    """
     rest = b""
     while chunk := _some(stream):
         *lines, rest = (rest + chunk).split(b"\n")

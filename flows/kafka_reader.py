@@ -46,8 +46,9 @@ class Resume(Protocol):
 class KafkaReader:
     """A member of the consumer group. See `Reader` for the promise.
 
-    On assignment it reads the group's offsets first and the store's after them, so that the store can only look ahead
-    of the group unless it went back in time. `seen_end` collects the ends of partitions, where the run is to stop there.
+    On assignment it reads the group's offsets first and the store's after them, so that the store can only
+    look ahead of the group unless it went back in time. `seen_end` collects the ends of partitions, where
+    the run is to stop there.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class KafkaReader:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             consumer.incremental_assign(self._positions(consumer, partitions))
-        except Exception as error:  # what a callback raises would surface later and elsewhere
+        except Exception as error:  # noqa: BLE001 -- what a callback raises surfaces elsewhere: `take` raises it
             self._failure = error
             consumer.incremental_assign([])
 
@@ -90,7 +91,9 @@ class KafkaReader:
             found = self._resume(topic, self._topic_id(topic), offsets, self._from_beginning)
             for partition, offset in found.items():
                 self._place((topic, partition), offset)
-                positions.append(TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset))
+                positions.append(
+                    TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
+                )
         return positions
 
     def _place(self, partition: Partition, offset: int | None) -> None:
@@ -109,7 +112,9 @@ class KafkaReader:
         received = self._consumer.consume(self._batch, timeout=0)
         if not received:
             first = self._consumer.poll(self._wait_s)
-            received = [first, *self._consumer.consume(self._batch - 1, timeout=0)] if first is not None else []
+            received = (
+                [first, *self._consumer.consume(self._batch - 1, timeout=0)] if first is not None else []
+            )
         if self._failure is not None:
             raise self._failure
         messages: list[Message] = []
@@ -126,8 +131,12 @@ class KafkaReader:
         assert at is not None  # it was moved by what was received
         return at
 
-    def _receive(self, one: KafkaMessage, messages: list[Message], begun: dict[Partition, int | None]) -> None:
-        """Sort one thing received into messages and moves; what belongs to an earlier position is passed over."""
+    def _receive(
+        self, one: KafkaMessage, messages: list[Message], begun: dict[Partition, int | None]
+    ) -> None:
+        """Sort one thing received into messages and moves; what belongs to an earlier position is passed
+        over.
+        """
         error = one.error()
         if error is not None and error.code() != KafkaError._PARTITION_EOF:
             self._refuse(error, one.topic())
@@ -150,17 +159,23 @@ class KafkaReader:
     def _refuse(self, error: KafkaError, topic: str | None) -> None:
         if error.code() in _EXPIRED:
             raise StartRefused(
-                f"topic {topic}: the next offset is no longer there, so messages are lost to the stream. Rebuild from "
-                "what is kept (empty the namespace and start with --from-beginning), and lengthen the topic's retention"
+                f"topic {topic}: the next offset is no longer there, so messages are lost to the "
+                "stream. Rebuild from "
+                "what is kept (empty the namespace and start with --from-beginning), and "
+                "lengthen the topic's retention"
             )
         if error.code() in _GONE:
-            raise StartRefused(f"topic {topic} is not there any more: create it, or take it out of the settings")
-        if error.fatal() or not error.retriable() and error.code() not in _PASSING:
+            raise StartRefused(
+                f"topic {topic} is not there any more: create it, or take it out of the settings"
+            )
+        if error.fatal() or not (error.retriable() or error.code() in _PASSING):
             raise BrokerUnavailable(f"Kafka: {error.str()}")
         log.warning("Kafka: %s", error.str())
 
     def reposition(self, taken: Taken, offsets: Mapping[Partition, int | None]) -> None:
-        """Go on at these offsets with the partitions of a refused batch that are still owned and were not moved since."""
+        """Go on at these offsets with the partitions of a refused batch that are still owned and were not
+        moved since.
+        """
         for move, epoch in zip(taken.moves, taken.epochs, strict=True):
             partition = (move.topic, move.partition)
             if partition not in self._at or self._epochs[partition] != epoch:
@@ -181,8 +196,12 @@ class KafkaReader:
                 time.sleep(0.05)
 
     def commit(self, moves: tuple[Move, ...]) -> None:
-        """Tell the group how far the store is. Advice: a failure is told by the client's log and harms nothing."""
-        owned = [TopicPartition(m.topic, m.partition, m.next) for m in moves if (m.topic, m.partition) in self._at]
+        """Tell the group how far the store is. Advice: a failure is told by the client's log and harms
+        nothing.
+        """
+        owned = [
+            TopicPartition(m.topic, m.partition, m.next) for m in moves if (m.topic, m.partition) in self._at
+        ]
         if owned:
             try:
                 self._consumer.commit(offsets=owned, asynchronous=True)
@@ -228,16 +247,27 @@ _PASSING = {
 def _message(one: KafkaMessage, offset: int) -> Message:
     _, timestamp_ms = one.timestamp()
     key, value = one.key(), one.value()
-    headers = tuple((name, content or b"") for name, content in one.headers() or ())
+    headers = tuple((name, _bytes(content)) for name, content in _headers(one))
     return Message(
         one.topic() or "", one.partition() or 0, offset, offset + 1, timestamp_ms, value, key, headers
     )
 
 
+def _headers(one: KafkaMessage) -> Sequence[tuple[str, Any]]:
+    headers: Any = one.headers()  # a list of pairs, though the annotation allows a mapping too
+    return headers or ()
+
+
+def _bytes(content: str | bytes | None) -> bytes:
+    return content.encode() if isinstance(content, str) else content or b""
+
+
 class KafkaEnd:
     """Whether the store has passed the ends that the topics had when the run began."""
 
-    def __init__(self, config: Mapping[str, Any], topics: Sequence[str], offsets: Callable[[str], Mapping[int, int]]):
+    def __init__(
+        self, config: Mapping[str, Any], topics: Sequence[str], offsets: Callable[[str], Mapping[int, int]]
+    ):
         self._offsets = offsets
         self._ends: dict[Partition, int] = {}
         consumer = Consumer({**config, "group.id": f"{config['group.id']}-ends"})

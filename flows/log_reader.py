@@ -1,5 +1,6 @@
 """The input without a broker: one log on disk, read by byte offset like a partition."""
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -26,10 +27,8 @@ def log_id(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         fresh = folder / f"id.{os.getpid()}"
         fresh.write_text(secrets.token_hex(16))
-        try:
-            os.link(fresh, path)  # the first one wins
-        except FileExistsError:
-            pass
+        with contextlib.suppress(FileExistsError):  # the first one wins
+            os.link(fresh, path)
         fresh.unlink()
     return path.read_text()
 
@@ -102,8 +101,9 @@ class LogReader:
 
 
 def _message(line: Line) -> Message:
-    """The message in a line. One that somebody wrote past Nexus and is no record has no format either, so it becomes a
-    dead letter like any other."""
+    """The message in a line. One that somebody wrote past Nexus and is no record has no format either, so
+    it becomes a dead letter like any other.
+    """
     try:
         return decode_record(TOPIC, line.data, line.offset, line.next_offset)
     except BadMessage:

@@ -41,7 +41,9 @@ class Source:
         if source == "kafka":
             raise SettingsError("--source kafka needs kafka.bootstrap.servers in the settings")
         if settings.source == "kafka":
-            raise SettingsError("with Kafka in the settings the input is its topics: produce the file to one of them")
+            raise SettingsError(
+                "with Kafka in the settings the input is its topics: produce the file to one of them"
+            )
         allowed = (*FORMATS, RECORD)
         if format_name not in allowed:
             raise SettingsError(f"say what the lines are with --as: {', '.join(allowed)}")
@@ -143,6 +145,8 @@ def _summary(run: Run, seconds: float) -> str:
     counts, published = run.counts, run.publisher.published if run.publisher else 0
     rate = f", {counts.messages / seconds:,.0f} a second" if counts.messages else ""
     return (
-        f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that concern nobody, "
-        f"{counts.dead_letters:,} dead letters; {counts.transitions:,} transitions made, {published:,} published"
+        f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that "
+        "concern nobody, "
+        f"{counts.dead_letters:,} dead letters; {counts.transitions:,} transitions made, "
+        f"{published:,} published"
     )

@@ -2,10 +2,11 @@
 
     outbox ─▶ send ─▶ advance
 
-One publisher works at a time: it holds a lock, and even without one the cursor moves by compare-and-set, so that a
-publisher that was stopped and comes back sends again what is known already and moves nothing.
+One publisher works at a time: it holds a lock, and even without one the cursor moves by compare-and-set, so
+that a publisher that was stopped and comes back sends again what is known already and moves nothing.
 """
 
+import contextlib
 import logging
 import secrets
 import time
@@ -41,7 +42,9 @@ _LOCK_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """Transitions that go out together. `expected` and `to` move the cursor; None for a snapshot's, which move none."""
+    """Transitions that go out together. `expected` and `to` move the cursor; None for a snapshot's, which
+    move none.
+    """
 
     transitions: tuple[Transition, ...]
     expected: Cursor | None = None
@@ -98,8 +101,8 @@ class _OutboxPartition(StatelessSourcePartition[Parcel]):
 class OutboxReader:
     """Reads the outbox behind the cursor, and walks the whole answer when somebody asked for a snapshot.
 
-    `ends_with`: says that no more transitions will be made; then the reader is worked off when the outbox is. None: it
-    never is.
+    `ends_with`: says that no more transitions will be made; then the reader is worked off when the outbox
+    is. None: it never is.
     """
 
     _LOOK_S = 0.5  # how often a request for a snapshot is looked for
@@ -163,10 +166,8 @@ class OutboxReader:
 
     def close(self) -> None:
         """Let the lock go."""
-        try:
+        with contextlib.suppress(TransientError):  # it ends by itself
             self._store.release_lock(self._token)
-        except TransientError:
-            pass  # it ends by itself
 
     # snapshots
 
@@ -267,9 +268,13 @@ class Work:
             return parcel
         moved: list[bool] = []
         expected, to, count = parcel.expected, parcel.to, len(parcel.transitions)
-        if not self._stop.persist("the store", lambda: moved.append(self._store.advance(expected, to, count))):
+        if not self._stop.persist(
+            "the store", lambda: moved.append(self._store.advance(expected, to, count))
+        ):
             return None
-        if not moved[-1] and self._store.cursor() != to:  # a call that was retried finds the cursor where it put it
+        if (
+            not moved[-1] and self._store.cursor() != to
+        ):  # a call that was retried finds the cursor where it put it
             log.info("another publisher is ahead; reading the cursor again")
             self._reader.lost()
         return parcel

@@ -14,8 +14,9 @@ from schemas.events import Message
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Messages that one reader took in one go, and the partitions they move. `epochs` go with the moves: a partition
-    that was positioned anew since has a higher one."""
+    """Messages that one reader took in one go, and the partitions they move. `epochs` go with the moves: a
+    partition that was positioned anew since has a higher one.
+    """
 
     reader: "Reader"
     messages: tuple[Message, ...]
@@ -26,8 +27,8 @@ class Taken:
 class Reader(Protocol):
     """A worker's share of the input. One thread uses it.
 
-    Promises: what `take` returns continues, for each partition, where the last one ended or where `reposition` put it;
-    nothing is left out in between.
+    Promises: what `take` returns continues, for each partition, where the last one ended or where
+    `reposition` put it; nothing is left out in between.
     """
 
     def take(self) -> Taken | None:
@@ -70,7 +71,9 @@ class Intake(DynamicSource[Taken]):
 
 
 class IntakePartition(StatelessSourcePartition[Taken]):
-    """Takes until the run is to stop or the input is worked off. A failing reader stops the run, not the process."""
+    """Takes until the run is to stop or the input is worked off. A failing reader stops the run, not the
+    process.
+    """
 
     _AT_END_EVERY_S = 0.2
 

@@ -5,8 +5,8 @@
                         ▼                ▼
                   dead letters      Redis: graph, outbox and offsets in one call
 
-A batch stays together from the reader to the store, because its offsets move with it. Nothing is remembered here: a
-batch that is dropped anywhere is read again from where the store stands.
+A batch stays together from the reader to the store, because its offsets move with it. Nothing is remembered
+here: a batch that is dropped anywhere is read again from where the store stands.
 """
 
 import logging
@@ -106,7 +106,9 @@ class Work:
         return Read(taken, tuple(events), tuple(dead_letters))
 
     def bury(self, read: Read) -> Read | None:
-        """Dead letters are durable before the offsets move, so none is lost; a crash in between repeats them."""
+        """Dead letters are durable before the offsets move, so none is lost; a crash in between repeats
+        them.
+        """
         if read.dead_letters:
             if not self._stop.persist("dead letters", lambda: self._dead_letters.write(read.dead_letters)):
                 return None

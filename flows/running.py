@@ -3,7 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
@@ -23,10 +24,7 @@ class Flow:
     name: str
     dataflow: Dataflow
     workers: int = 1
-    ended: threading.Event = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        self.ended = threading.Event()
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -41,7 +39,8 @@ class Run:
 def run_flows(flows: Sequence[Flow], stop: Stop, meanwhile: Callable[[], None] | None = None) -> None:
     """Run them until all have ended. `meanwhile` is called some times a second, for a progress bar.
 
-    The caller's thread only waits, so that signals reach Python. Raises the failure that ended the run, if one did.
+    The caller's thread only waits, so that signals reach Python. Raises the failure that ended the run, if
+    one did.
     """
     threads = [threading.Thread(target=_run, args=(flow, stop), name=flow.name) for flow in flows]
     for thread in threads:
@@ -57,7 +56,8 @@ def run_flows(flows: Sequence[Flow], stop: Stop, meanwhile: Callable[[], None] |
 
 def _run(flow: Flow, stop: Stop) -> None:
     try:
-        cli_main(flow.dataflow, workers_per_process=flow.workers)
+        bytewax_main: Any = cli_main  # has no annotations
+        bytewax_main(flow.dataflow, workers_per_process=flow.workers)
     except BaseException as error:
         log.exception("flow %s ended", flow.name)
         stop.fail(error)

@@ -1,8 +1,8 @@
 """Settings: `nexus.yaml`, then the environment. An unknown name is an error, and secrets print as stars.
 
 Every setting can be given as `NEXUS_` and its name in capitals, with two underscores between levels:
-`NEXUS_NAMESPACE`, `NEXUS_REDIS__URL`, `NEXUS_KAFKA__BOOTSTRAP_SERVERS` (in the three Kafka sections an underscore is
-librdkafka's dot).
+`NEXUS_NAMESPACE`, `NEXUS_REDIS__URL`, `NEXUS_KAFKA__BOOTSTRAP_SERVERS` (in the three Kafka sections an
+underscore is librdkafka's dot).
 """
 
 import os
@@ -12,7 +12,15 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from resolver.keys import Keys
 from schemas.errors import SettingsError
@@ -102,7 +110,9 @@ class Settings(_Section):
     data: Path = Path("nexus-data")
     workers: int = Field(1, ge=1, le=64, description="worker threads of flows.resolve")
     batch: int = Field(500, ge=1, le=5000, description="most messages in one atomic call")
-    outbox_limit: int = Field(1_000_000, ge=1, description="unpublished transitions above which the stream waits")
+    outbox_limit: int = Field(
+        1_000_000, ge=1, description="unpublished transitions above which the stream waits"
+    )
     group: str | None = Field(None, description="consumer group; default nexus-NAMESPACE")
     redis: Redis = Redis()
     kafka: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of every client")
@@ -146,7 +156,9 @@ class Settings(_Section):
         if self.redis.url is not None:
             parts = urlsplit(self.redis.url.get_secret_value())
             host = parts.netloc.rpartition("@")[2]
-            shown["redis"]["url"] = f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
+            shown["redis"]["url"] = (
+                f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
+            )
         for section in _KAFKA_SECTIONS:
             for name in shown[section]:
                 if any(word in name for word in _SECRET_WORDS):
@@ -157,8 +169,8 @@ class Settings(_Section):
 def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, **given: Any) -> Settings:
     """The settings from a file, the environment, and what the command line gave, each over the one before.
 
-    The file is `file`, else the one that NEXUS_CONFIG names, else `nexus.yaml` when there is one. Raises SettingsError
-    with one line that names the setting and what is allowed.
+    The file is `file`, else the one that NEXUS_CONFIG names, else `nexus.yaml` when there is one. Raises
+    SettingsError with one line that names the setting and what is allowed.
     """
     named = file or (Path(environment["NEXUS_CONFIG"]) if "NEXUS_CONFIG" in environment else None)
     values = _from_file(named)

@@ -22,7 +22,9 @@ def entity_as_json(entity: Entity) -> dict[str, Any]:
         "entity_id": entity.entity_id,
         "size": entity.size,
         "first_seen": born(entity),
-        "identifiers": [{"type": one.identifier_type, "value": one.identifier_value} for one in _sorted(entity)],
+        "identifiers": [
+            {"type": one.identifier_type, "value": one.identifier_value} for one in _sorted(entity)
+        ],
     }
 
 

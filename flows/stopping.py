@@ -1,4 +1,6 @@
-"""How a run ends: on a signal, at the end of its input, or on a failure, and always with the batch in hand finished."""
+"""How a run ends: on a signal, at the end of its input, or on a failure, and always with the batch in hand
+finished.
+"""
 
 import logging
 import os
@@ -48,7 +50,8 @@ class Stop:
         return self._event.wait(seconds)
 
     def persist(self, what: str, attempt: Callable[[], None]) -> bool:
-        """Attempt until it works; False when the run is to end before that, and the item in hand is to be dropped.
+        """Attempt until it works; False when the run is to end before that, and the item in hand is to be
+        dropped.
 
         Only transient errors are tried again. Pauses grow from 20 ms to 5 s, and from 1 s on they are logged.
         """
@@ -100,8 +103,9 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Makes the named steps of a flow. A step that fails stops the run loudly and drops its item, never the process:
-    what was dropped moved no offset and no cursor, so the next run does it again."""
+    """Makes the named steps of a flow. A step that fails stops the run loudly and drops its item, never the
+    process: what was dropped moved no offset and no cursor, so the next run does it again.
+    """
 
     stop: Stop
     crash: Crash = field(default_factory=Crash)

@@ -31,7 +31,14 @@ from sinks.jsonl import JsonlDeadLetters, JsonlTransitions
 from sinks.kafka import KafkaDeadLetters, KafkaTransitions
 from sinks.promise import DeadLetterSink, TransitionSink
 from sinks.segments import SegmentedLog
-from sinks.topics import TopicPlan, admin_client, check_input_topic, check_output_topic, ensure_topics, topic_id
+from sinks.topics import (
+    TopicPlan,
+    admin_client,
+    check_input_topic,
+    check_output_topic,
+    ensure_topics,
+    topic_id,
+)
 
 log = logging.getLogger("nexus")
 
@@ -39,8 +46,8 @@ log = logging.getLogger("nexus")
 class Wiring:
     """The parts of one namespace, made when they are first asked for.
 
-    Embedded and with servers the same classes do the work; only the ends differ: a private redis-server instead of one
-    by URL, logs in the data folder instead of topics.
+    Embedded and with servers the same classes do the work; only the ends differ: a private redis-server
+    instead of one by URL, logs in the data folder instead of topics.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,7 +91,9 @@ class Wiring:
         else:
             url = self._open.enter_context(PrivateRedis(self.settings.data / "redis")).url
         try:
-            return self._open.enter_context(redis.Redis.from_url(url, **options))
+            client: redis.Redis = redis.Redis.from_url(url, **options)
+            self._open.callback(client.close)
+            return client
         except (TypeError, ValueError) as error:
             raise SettingsError(f"redis: {error}") from error
 
@@ -142,7 +151,9 @@ class Wiring:
         return self.settings.input.topics if self.settings.source == "kafka" else {}
 
     def prepare_topics(self) -> None:
-        """Make the topics that Nexus writes, and refuse those that it may not read or write. Embedded: nothing."""
+        """Make the topics that Nexus writes, and refuse those that it may not read or write. Embedded:
+        nothing.
+        """
         if self.settings.source == "log":
             return
         section, output = self.settings.input, self.settings.output
@@ -211,4 +222,6 @@ class Wiring:
 
 def _strings(options: Mapping[str, Any]) -> dict[str, str]:
     """Options as librdkafka writes them."""
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in options.items()
+    }

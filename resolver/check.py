@@ -78,17 +78,24 @@ def check_graph(client: Any, keys: Keys, keyring: Keyring) -> None:
 def _check_counters(graph: _Graph, meta: Mapping[str, str]) -> None:
     """No slot and no chunk has a number that was never given out."""
     _hold(max(graph.slots, default=0) <= int(meta["slot"]), f"a slot lies above the counter {meta['slot']}")
-    _hold(max(graph.chunks, default=0) <= int(meta["chunk"]), f"a chunk lies above the counter {meta['chunk']}")
+    _hold(
+        max(graph.chunks, default=0) <= int(meta["chunk"]), f"a chunk lies above the counter {meta['chunk']}"
+    )
 
 
 def _check_links(graph: _Graph, homes: Mapping[bytes, int], keyring: Keyring) -> None:
     """A link's handle is that of its keys, which are distinct, ascending, present, and of one entity."""
     for handle, link in graph.links.items():
         where = f"link {handle.hex()}"
-        _hold(list(link.keys) == sorted(set(link.keys)) and bool(link.keys), f"{where}: keys are not a sorted set")
+        _hold(
+            list(link.keys) == sorted(set(link.keys)) and bool(link.keys),
+            f"{where}: keys are not a sorted set",
+        )
         _hold(keyring.handle(b"".join(link.keys)) == handle, f"{where}: is not the handle of its keys")
         _hold(all(key in graph.nodes for key in link.keys), f"{where}: names an identifier that is not there")
-        _hold(len({homes[key] for key in link.keys}) == 1, f"{where}: its identifiers are of several entities")
+        _hold(
+            len({homes[key] for key in link.keys}) == 1, f"{where}: its identifiers are of several entities"
+        )
         _hold(int.from_bytes(link.first[:6], "big") <= link.last_ms, f"{where}: ends before it begins")
 
 
@@ -102,7 +109,10 @@ def _check_nodes(graph: _Graph, homes: Mapping[bytes, int], keyring: Keyring) ->
         where = f"node {key.hex()}"
         kind: EntityType = graph.slots[homes[key]].entity_type
         name = unpack_name(node.name)
-        _hold(keyring.key(Identifier(kind, name.type, name.value)) == key, f"{where}: is not the key of its name")
+        _hold(
+            keyring.key(Identifier(kind, name.type, name.value)) == key,
+            f"{where}: is not the key of its name",
+        )
         listed = sorted(graph.listed(node.links, node.older))
         _hold(listed == sorted(held[key]), f"{where}: lists {len(listed)} links, {len(held[key])} hold it")
 
@@ -121,9 +131,16 @@ def _check_entities(graph: _Graph, homes: Mapping[bytes, int]) -> None:
             continue
         where = f"entity in slot {slot}"
         listed = Counter(graph.listed(entity.members, entity.older))
-        _hold(listed == Counter(members[slot]), f"{where}: lists other identifiers than those that point to it")
-        _hold(entity.size == len(members[slot]), f"{where}: says size {entity.size}, has {len(members[slot])}")
-        _hold((entity.position, entity.senior) == oldest[slot], f"{where}: is not called after its oldest identifier")
+        _hold(
+            listed == Counter(members[slot]), f"{where}: lists other identifiers than those that point to it"
+        )
+        _hold(
+            entity.size == len(members[slot]), f"{where}: says size {entity.size}, has {len(members[slot])}"
+        )
+        _hold(
+            (entity.position, entity.senior) == oldest[slot],
+            f"{where}: is not called after its oldest identifier",
+        )
 
 
 def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:
@@ -135,5 +152,10 @@ def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:
         waiting += int(fields[b"count"])
         expected = number + int(fields[b"count"])
         is_last = generation == int(meta["generation"])
-        _hold(not is_last or expected <= int(meta["number"]) + 1, "outbox: holds numbers that were never given out")
-    _hold(waiting == int(meta["pending"]), f"outbox: {waiting} transitions wait, {meta['pending']} are counted")
+        _hold(
+            not is_last or expected <= int(meta["number"]) + 1,
+            "outbox: holds numbers that were never given out",
+        )
+    _hold(
+        waiting == int(meta["pending"]), f"outbox: {waiting} transitions wait, {meta['pending']} are counted"
+    )

@@ -1,7 +1,7 @@
 """Every Redis key of a namespace, and nothing else makes one.
 
-All keys of a namespace carry the same hash tag, `nexus:{<namespace>}:...`: a Redis Cluster puts them on one node, so one
-Lua call may touch all of them, and spreads namespaces over nodes.
+All keys of a namespace carry the same hash tag, `nexus:{<namespace>}:...`: a Redis Cluster puts them on one
+node, so one Lua call may touch all of them, and spreads namespaces over nodes.
 """
 
 import re
@@ -16,14 +16,17 @@ _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 class Keys:
     """The keys of one namespace, by what they hold.
 
-    Raises SettingsError for a namespace that is not `[a-z0-9][a-z0-9_-]{0,62}`: a brace would break the hash tag.
+    Raises SettingsError for a namespace that is not `[a-z0-9][a-z0-9_-]{0,62}`: a brace would break the
+    hash tag.
     """
 
     namespace: str
 
     def __post_init__(self) -> None:
         if not _NAMESPACE.fullmatch(self.namespace):
-            raise SettingsError("namespace must be 1 to 63 of a-z, 0-9, '_' and '-', and begin with a letter or digit")
+            raise SettingsError(
+                "namespace must be 1 to 63 of a-z, 0-9, '_' and '-', and begin with a letter or digit"
+            )
 
     def _key(self, name: str) -> str:
         return f"nexus:{{{self.namespace}}}:{name}"

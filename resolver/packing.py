@@ -1,6 +1,7 @@
 """The packed records that Python and the Lua scripts exchange. Each layout is told where the script makes it.
 
-All numbers are big-endian. An identifier's *name* is 1 byte length of the type, the type, and the value, in UTF-8.
+All numbers are big-endian. An identifier's *name* is 1 byte length of the type, the type, and the value, in
+UTF-8.
 """
 
 import struct
@@ -41,7 +42,8 @@ def unpack_name(name: bytes) -> NamedIdentifier:
 
 
 def pack_shape(identifiers: Sequence[Identifier], keys: Sequence[bytes], synonyms: bytes = b"") -> bytes:
-    """The part of a link's message that is the same for every event: entity type, count, keys with names, synonyms.
+    """The part of a link's message that is the same for every event: entity type, count, keys with names,
+    synonyms.
 
     `synonyms` are pairs of keys, 32 bytes each.
     """
@@ -167,7 +169,12 @@ def unpack_history(record: bytes) -> list[HistoryRecord]:
         entry = _Cursor(outer.sized())
         changes.append(
             HistoryRecord(
-                entry.number(1), entry.take(16), entry.number(4), entry.number(8), entry.number(8), entry.sized()
+                entry.number(1),
+                entry.take(16),
+                entry.number(4),
+                entry.number(8),
+                entry.number(8),
+                entry.sized(),
             )
         )
     return changes
@@ -183,7 +190,9 @@ def unpack_transitions(
         number += 1
 
 
-def _transition(cursor: _Cursor, keyring: Keyring, namespace: str, generation: int, number: int) -> Transition:
+def _transition(
+    cursor: _Cursor, keyring: Keyring, namespace: str, generation: int, number: int
+) -> Transition:
     kind, position = cursor.number(1), cursor.sized()
     entity_type, key = _CODE_TYPE[cursor.take(1)], cursor.take(16)
     common: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """The identity store in Redis: the promise of `store`, kept by one Lua call per batch.
 
-The scripts are in `lua/`, one file per part of an operation, joined here. `lua/batch.lua` tells the call, and each part
-the layout of the records it makes.
+The scripts are in `lua/`, one file per part of an operation, joined here. `lua/batch.lua` tells the call,
+and each part the layout of the records it makes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,14 @@ import redis
 
 from resolver.check import check_graph
 from resolver.keys import Keys, parse_partition_field, partition_field
-from resolver.packing import pack_message, unpack_history, unpack_node, unpack_slot, unpack_transitions, unpack_name
+from resolver.packing import (
+    pack_message,
+    unpack_history,
+    unpack_name,
+    unpack_node,
+    unpack_slot,
+    unpack_transitions,
+)
 from resolver.store import (
     Applied,
     Batch,
@@ -26,8 +33,8 @@ from resolver.store import (
     OutboxEntry,
 )
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable
-from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
 from schemas.events import parse_position
+from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
 
 SCHEMA_VERSION = "1"
 
@@ -68,9 +75,10 @@ class Durability:
 class RedisStore:
     """The store of one namespace in Redis 6.2 or later.
 
-    See `Store` for what it promises. `outbox_limit` is the number of unpublished transitions above which `apply` answers
-    Full. Not for use by several threads at once where a method says that it waits.
-    Raises SettingsError when the server's settings would lose data, StartRefused when the namespace is not this one's.
+    See `Store` for what it promises. `outbox_limit` is the number of unpublished transitions above which
+    `apply` answers Full. Not for use by several threads at once where a method says that it waits. Raises
+    SettingsError when the server's settings would lose data, StartRefused when the namespace is not this
+    one's.
     """
 
     def __init__(
@@ -91,21 +99,25 @@ class RedisStore:
         self._resume, self._advance = register(_script("resume")), register(_script("advance"))
         self._entity, self._page = register(_script("hash", "entity")), register(_script("hash", "page"))
         self._lock, self._unlock = register(_script("lock")), register(_script("unlock"))
-        with _translated():
+        with _Translated():
             refuse_unsafe_server(client, durability)
             self._open(_script("open"))
 
     def _open(self, script: str) -> None:
-        reply = self._redis.register_script(script)([self._keys.meta], [SCHEMA_VERSION, self.keyring.fingerprint])
+        reply = self._redis.register_script(script)(
+            [self._keys.meta], [SCHEMA_VERSION, self.keyring.fingerprint]
+        )
         schema, secret = (value.decode() for value in reply[:2])
         if schema != SCHEMA_VERSION:
             raise StartRefused(
                 f"the store of namespace {self._namespace} has schema version {schema}, this program needs "
-                f"{SCHEMA_VERSION}: run the version that wrote it, or empty the namespace and start with --from-beginning"
+                f"{SCHEMA_VERSION}: run the version that wrote it, or empty the namespace and "
+                "start with --from-beginning"
             )
         if secret != self.keyring.fingerprint:
             raise StartRefused(
-                f"the store of namespace {self._namespace} was built under another secret: set the `secret` it was built "
+                f"the store of namespace {self._namespace} was built under another secret: set "
+                "the `secret` it was built "
                 "with, or choose another namespace"
             )
 
@@ -119,7 +131,7 @@ class RedisStore:
             arguments += (partition_field(move.topic, move.partition), expected, move.next)
         arguments += [shape.handle for shape, _, _ in batch.evidence]
         arguments += [pack_message(shape.packed, first, last_ms) for shape, first, last_ms in batch.evidence]
-        with _translated():
+        with _Translated():
             reply = self._apply(self._keys.apply, arguments)
         if reply[0] == b"applied":
             return Applied(reply[1])
@@ -129,14 +141,14 @@ class RedisStore:
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""
-        with _translated():
+        with _Translated():
             found = self._redis.hgetall(self._keys.offsets)
         parsed = ((parse_partition_field(field.decode()), int(offset)) for field, offset in found.items())
         return {partition: offset for (name, partition), offset in parsed if name == topic}
 
     def progress(self) -> Mapping[str, str]:
         """The next offset of every `topic/partition`: when it stays the same, nothing was applied."""
-        with _translated():
+        with _Translated():
             found = self._redis.hgetall(self._keys.offsets)
         return {field.decode(): offset.decode() for field, offset in found.items()}
 
@@ -147,26 +159,30 @@ class RedisStore:
         committed: Mapping[int, int | None],
         from_beginning: bool = False,
     ) -> Mapping[int, int | None]:
-        """Where to go on reading the partitions in `committed` (their offsets in the consumer group, None for none).
+        """Where to go on reading the partitions in `committed` (their offsets in the consumer group, None
+        for none).
 
-        Raises a new generation when the store is behind the group. Raises StartRefused when the topic was recreated, or
-        when the store is empty though the group has read on.
+        Raises a new generation when the store is behind the group. Raises StartRefused when the topic was
+        recreated, or when the store is empty though the group has read on.
         """
         arguments: list[Any] = [topic, topic_id or "", "1" if from_beginning else ""]
         for partition, offset in committed.items():
             arguments += (partition_field(topic, partition), "" if offset is None else offset)
         keys = self._keys
-        with _translated():
+        with _Translated():
             reply = self._resume([keys.meta, keys.offsets, keys.topics, keys.rewinds], arguments)
         if reply[0] == b"recreated":
             raise StartRefused(
-                f"topic {topic} was deleted and created again since it was read: its offsets mean nothing now. Read the "
+                f"topic {topic} was deleted and created again since it was read: its offsets "
+                "mean nothing now. Read the "
                 "new one under another namespace, or empty this one and start with --from-beginning"
             )
         if reply[0] == b"emptied":
             raise StartRefused(
-                f"the consumer group has read {topic} before, but the store of namespace {self._namespace} is empty: "
-                "restore Redis from its append-only file, or start with --from-beginning to resolve the topic anew"
+                f"the consumer group has read {topic} before, but the store of namespace "
+                f"{self._namespace} is empty: "
+                "restore Redis from its append-only file, or start with --from-beginning to "
+                "resolve the topic anew"
             )
         return {p: int(value) if value else None for p, value in zip(committed, reply[2:], strict=True)}
 
@@ -174,25 +190,25 @@ class RedisStore:
 
     def sequence(self) -> Cursor:
         """The sequence of the last transition made."""
-        with _translated():
+        with _Translated():
             generation, number = self._redis.hmget(self._keys.meta, "generation", "number")
         return Cursor(int(generation), int(number))
 
     def waiting(self) -> int:
         """The number of transitions made and not yet published."""
-        with _translated():
+        with _Translated():
             return int(self._redis.hget(self._keys.meta, "pending") or 0)
 
     def cursor(self) -> Cursor:
         """How far the outbox is published."""
-        with _translated():
+        with _Translated():
             generation, number = self._redis.hmget(self._keys.cursor, "generation", "number")
         return Cursor(int(generation or 0), int(number or 0))
 
     def outbox(self, after: Cursor, limit: int, wait_ms: int) -> Sequence[OutboxEntry]:
         """The next batches of transitions, `limit` at most, waiting up to wait_ms for the first."""
         start = f"{after.generation}-{after.number}"
-        with _translated():
+        with _Translated():
             reply = self._redis.xread({self._keys.outbox: start}, count=limit, block=max(1, wait_ms))
         streams = list(reply.values()) if isinstance(reply, dict) else [entries for _, entries in reply or ()]
         entries = streams[0] if streams else ()
@@ -206,38 +222,40 @@ class RedisStore:
         return OutboxEntry(entry_id, int(fields[b"ms"]), tuple(made))
 
     def advance(self, expected: Cursor, to: Cursor, published: int) -> bool:
-        """Move the cursor by `published` transitions and drop what lies behind it; False when it is not where expected."""
+        """Move the cursor by `published` transitions and drop what lies behind it; False when it is not
+        where expected.
+        """
         keys = self._keys
-        with _translated():
+        with _Translated():
             reply = self._advance([keys.meta, keys.cursor, keys.outbox], [*expected, *to, published])
         return bool(reply)
 
     def hold_lock(self, token: str, ttl_ms: int) -> bool:
         """Take or renew the publisher's lock; False when somebody else holds it."""
-        with _translated():
+        with _Translated():
             return bool(self._lock([self._keys.lock], [token, ttl_ms]))
 
     def release_lock(self, token: str) -> None:
         """Let the publisher's lock go, if this token holds it."""
-        with _translated():
+        with _Translated():
             self._unlock([self._keys.lock], [token])
 
     # snapshots
 
     def request_snapshot(self) -> int:
         """Ask the publisher to send the whole answer anew; the number of the request."""
-        with _translated():
+        with _Translated():
             return int(self._redis.hincrby(self._keys.snapshot, "requested", 1))
 
     def snapshot_due(self) -> int:
         """The last request that is not done, 0 for none."""
-        with _translated():
+        with _Translated():
             requested, done = self._redis.hmget(self._keys.snapshot, "requested", "done")
         return int(requested or 0) if int(requested or 0) > int(done or 0) else 0
 
     def snapshot_done(self, request: int) -> None:
         """Every request up to this one is answered."""
-        with _translated():
+        with _Translated():
             self._redis.hset(self._keys.snapshot, "done", request)
 
     # the readers
@@ -245,7 +263,7 @@ class RedisStore:
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
         keys = self._keys
-        with _translated():
+        with _Translated():
             reply = self._entity([keys.nodes, keys.slots, keys.chunks], [key, limit])
         if not reply:
             return None
@@ -256,7 +274,7 @@ class RedisStore:
 
     def history(self, entity_type: EntityType, key: bytes) -> Sequence[Change]:
         """The last identity changes of the id made from an identifier key, oldest first."""
-        with _translated():
+        with _Translated():
             record = self._redis.hget(self._keys.history, key)
         return [
             Change(
@@ -271,12 +289,13 @@ class RedisStore:
         ]
 
     def page(self, cursor: int, count: int = 1000) -> tuple[int, Cursor, list[tuple[Identifier, str]]]:
-        """Some identifiers with their entity ids, all as of one sequence; the next cursor is 0 after the last page.
+        """Some identifiers with their entity ids, all as of one sequence; the next cursor is 0 after the
+        last page.
 
         What is there throughout a walk is seen at least once (the promise of HSCAN).
         """
         keys = self._keys
-        with _translated():
+        with _Translated():
             reply = self._page([keys.nodes, keys.slots, keys.meta], [cursor, count])
         found = []
         for record, home in zip(reply[4::3], reply[5::3], strict=True):
@@ -294,8 +313,10 @@ class RedisStore:
                 return
 
     def check(self) -> None:
-        """Assert every invariant of the namespace; raises StoreCorrupt. Reads all of it: seconds per million."""
-        with _translated():
+        """Assert every invariant of the namespace; raises StoreCorrupt. Reads all of it: seconds per
+        million.
+        """
+        with _Translated():
             check_graph(self._redis, self._keys, self.keyring)
 
 
@@ -310,7 +331,9 @@ def _evidence(position: bytes) -> tuple[str, str, int]:
 
 
 def _fenced(batch: Batch, reply: Sequence[bytes]) -> Applied | Fenced:
-    """What a fenced reply means: offsets exactly behind the batch say that an earlier try of the same call came through."""
+    """What a fenced reply means: offsets exactly behind the batch say that an earlier try of the same call
+    came through.
+    """
     found = {
         parse_partition_field(field.decode()): int(value) if value else None
         for field, value in zip(reply[::2], reply[1::2], strict=True)
@@ -320,7 +343,7 @@ def _fenced(batch: Batch, reply: Sequence[bytes]) -> Applied | Fenced:
     return Fenced(found)
 
 
-class _translated:
+class _Translated:
     """Turns redis-py's errors into this project's, once, at the edge."""
 
     def __enter__(self) -> None:
@@ -345,7 +368,9 @@ def refuse_unsafe_server(client: "redis.Redis", durability: Durability) -> None:
         raise SettingsError("Redis is a replica, which takes no writes: point redis.url at the primary")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
-        raise SettingsError(f"Redis evicts keys (maxmemory-policy {policy}): run CONFIG SET maxmemory-policy noeviction")
+        raise SettingsError(
+            f"Redis evicts keys (maxmemory-policy {policy}): run CONFIG SET maxmemory-policy noeviction"
+        )
     if durability.ephemeral:
         return
     if not info.get("aof_enabled"):
@@ -354,7 +379,8 @@ def refuse_unsafe_server(client: "redis.Redis", durability: Durability) -> None:
         return
     if _sync_policy(client) != "always":
         raise SettingsError(
-            "Redis does not sync each write: set `appendfsync always`, or redis.relaxed_durability: true when a power cut "
+            "Redis does not sync each write: set `appendfsync always`, or "
+            "redis.relaxed_durability: true when a power cut "
             "may take back what was published"
         )
 

@@ -1,13 +1,18 @@
 """The reference: which identifiers form which entity, under which id. The executable specification.
 
-Plain and obvious on purpose: it keeps the set of links and computes everything else from it. The stream and the
-warehouse must give the same answer for the same set of events, whatever the order, the batches or the workers.
+Plain and obvious on purpose: it keeps the set of links and computes everything else from it. The stream and
+the warehouse must give the same answer for the same set of events, whatever the order, the batches or the
+workers.
 
-1. Each participant of an event names a set of identifiers; the guards take blocked ones out; what remains is a *link*.
+1. Each participant of an event names a set of identifiers; the guards take blocked ones out; what remains
+is a *link*.
 2. A link keeps the lowest log position that named it, and the last instant.
-3. Entities are the connected components of identifiers under the links, and under synonyms: the former id of an alias is
-   one with the user id and the anonymous id of the same value, where events name those. A synonym lends no age.
-4. An identifier is as old as the oldest link that holds it. The entity's id is made from its oldest identifier
+3. Entities are the connected components of identifiers under the links, and under synonyms: the former id
+of an alias is
+   one with the user id and the anonymous id of the same value, where events name those. A synonym lends no
+   age.
+4. An identifier is as old as the oldest link that holds it. The entity's id is made from its oldest
+identifier
    (ties: the smaller identifier key).
 """
 

@@ -1,7 +1,7 @@
 """What a store promises, and the words of that promise.
 
-A store holds the identity graph of one namespace, the offsets of its input, and the transitions that are not yet
-published. The stream talks to it in batches: `apply` moves all three together, or changes nothing.
+A store holds the identity graph of one namespace, the offsets of its input, and the transitions that are
+not yet published. The stream talks to it in batches: `apply` moves all three together, or changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,9 @@ from schemas.transitions import Transition
 
 
 class Move(NamedTuple):
-    """One partition's part of a batch: from where it was read, to where reading goes on. None: never read before."""
+    """One partition's part of a batch: from where it was read, to where reading goes on. None: never read
+    before.
+    """
 
     topic: str
     partition: int
@@ -25,8 +27,8 @@ class Move(NamedTuple):
 class Shape:
     """A distinct set of identifiers that events name as one participant, as the store wants it.
 
-    `keys` are the identifier keys, ascending (16 bytes each); `handle` is the store's 16-byte name of the set;
-    `packed` is what the script parses when it sees the set for the first time.
+    `keys` are the identifier keys, ascending (16 bytes each); `handle` is the store's 16-byte name of the
+    set; `packed` is what the script parses when it sees the set for the first time.
     """
 
     entity_type: EntityType
@@ -62,7 +64,9 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """The batch does not begin where the store stands; nothing was changed. The store's offsets, None for none."""
+    """The batch does not begin where the store stands; nothing was changed. The store's offsets, None for
+    none.
+    """
 
     offsets: Mapping[tuple[str, int], int | None]
 
@@ -124,10 +128,11 @@ class Entity:
 class Store(Protocol):
     """The identity store of one namespace.
 
-    Promises: `apply` is atomic and durable when it returns, changes nothing unless every partition stands where the
-    batch expects it, and may be sent twice. Transitions come out of the outbox in the order of their numbers, without
-    gaps, until `advance` says that they are out. Reads see whole batches only.
-    Raises StoreUnavailable (transient) when the store cannot be reached, StartRefused when it may not be resumed.
+    Promises: `apply` is atomic and durable when it returns, changes nothing unless every partition stands
+    where the batch expects it, and may be sent twice. Transitions come out of the outbox in the order of
+    their numbers, without gaps, until `advance` says that they are out. Reads see whole batches only.
+    Raises StoreUnavailable (transient) when the store cannot be reached, StartRefused when it may not be
+    resumed.
     """
 
     def apply(self, batch: Batch) -> Applied | Fenced | Full:
@@ -142,13 +147,15 @@ class Store(Protocol):
     def outbox(self, after: Cursor, limit: int, wait_ms: int) -> Sequence[OutboxEntry]:
         """The next batches of transitions, waiting up to wait_ms for the first."""
 
-    def advance(self, expected: Cursor, to: Cursor) -> bool:
-        """Move the cursor and drop what lies behind it; False, and nothing done, if it is not where expected."""
+    def advance(self, expected: Cursor, to: Cursor, published: int) -> bool:
+        """Move the cursor by `published` transitions and drop what lies behind it; False, and nothing done, if
+        it is not where expected. `to` is the end of an outbox entry.
+        """
 
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
 
-    def history(self, key: bytes) -> Sequence[Change]:
+    def history(self, entity_type: EntityType, key: bytes) -> Sequence[Change]:
         """The last identity changes of the id made from an identifier key, oldest first."""
 
     def mapping(self, entity_type: EntityType) -> Iterator[tuple[Identifier, str]]:

@@ -1,14 +1,17 @@
-"""Small made-up histories, and the question that every test here asks: does the store agree with the reference?"""
+"""Small made-up histories, and the question that every test here asks: does the store agree with the
+reference?
+"""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import redis
 from hypothesis import strategies as st
 
 from resolver.links import Linker
+from resolver.packing import unpack_link
 from resolver.redis_store import Durability, RedisStore
 from resolver.reference import Answer, LinkFact, LinkSet, Reference
-from resolver.packing import unpack_link
 from resolver.store import Applied, Batch, Cursor, Move
 from schemas.events import Event, Participant
 from schemas.identifiers import EntityType, Identifier, Keyring, identifier
@@ -118,8 +121,9 @@ class Pair:
         """The store's links, read from its records."""
         keys = self.store._keys  # the records are what is compared
         known = {KEYRING.key(one): one for one in self.reference.answer().entity_of}
+        records: Any = self.client.hvals(keys.links)
         found = {}
-        for record in self.client.hvals(keys.links):
+        for record in records:
             link = unpack_link(record)
             found[frozenset(known[key] for key in link.keys)] = LinkFact(link.first, link.last_ms)
         return found

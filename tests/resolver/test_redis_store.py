@@ -5,10 +5,10 @@ from itertools import permutations
 
 import pytest
 import redis
-from hypothesis import given, seed, settings
+from hypothesis import given, settings
 
 from schemas.events import Event
-from tests.resolver.histories import Pair, batches, chain, event
+from tests.resolver.histories import Pair, batches, event
 from tests.services import RedisServer
 
 SHAPES = {
@@ -20,7 +20,10 @@ SHAPES = {
         event(2, ("user_id=c", "user_id=b")),
         event(9, ("email=a@b.test",)),
     ],
-    "same instant": [event(n, (f"user_id={x}", f"user_id={y}"), ms=7) for n, (x, y) in enumerate(["ab", "bc", "cd", "xa", "dx"])],
+    "same instant": [
+        event(n, [f"user_id={value}" for value in pair], ms=7)
+        for n, pair in enumerate(["ab", "bc", "cd", "xa", "dx", "ya"])
+    ],
     "two entities in one event": [
         event(1, ("user_id=a",), ("user_id=b",)),
         event(2, ("user_id=b", "user_id=c"), ("user_id=d", "user_id=e")),
@@ -51,9 +54,12 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["redis.Redis"]:
     """A Redis without an append-only file: what is tested here is the answer."""
-    with RedisServer(tmp_path_factory.mktemp("redis"), config={"appendonly": "no"}) as server:
-        with redis.Redis.from_url(server.url) as client:
-            yield client
+    folder = tmp_path_factory.mktemp("redis")
+    with (
+        RedisServer(folder, config={"appendonly": "no"}) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        yield client
 
 
 @settings(max_examples=500, print_blob=True)
