@@ -94,7 +94,7 @@ class Cursor(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One identity change of an entity id, as `history` tells it. `moved`: identifiers, 0 where none moved."""
+    """One identity change of an entity id, as `history` tells it. `moved`: how many identifiers, or 0."""
 
     what: str
     other_id: str
@@ -107,7 +107,7 @@ class Change(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One identifier of an entity and the number of links it is in (capped at the store's recent ones)."""
+    """One identifier of an entity, with its key."""
 
     identifier_type: str
     identifier_value: str
@@ -148,8 +148,9 @@ class Store(Protocol):
         """The next batches of transitions, waiting up to wait_ms for the first."""
 
     def advance(self, expected: Cursor, to: Cursor, published: int) -> bool:
-        """Move the cursor by `published` transitions and drop what lies behind it; False, and nothing done, if
-        it is not where expected. `to` is the end of an outbox entry.
+        """Move the cursor by `published` transitions and drop what lies behind it.
+
+        False, and nothing done, if the cursor is not where expected. `to` is the end of an outbox entry.
         """
 
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:

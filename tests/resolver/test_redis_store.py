@@ -1,6 +1,5 @@
 """The Redis store gives the reference's answer, whatever arrives, in whatever order."""
 
-from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import given, settings
 
 from schemas.events import Event
 from tests.resolver.histories import Pair, batches, event
-from tests.services import RedisServer
 
 SHAPES = {
     "late bridge": [
@@ -49,17 +47,6 @@ SHAPES = {
         event(3, ("user_id=d", "user_id=b"), ms=2),
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["redis.Redis"]:
-    """A Redis without an append-only file: what is tested here is the answer."""
-    folder = tmp_path_factory.mktemp("redis")
-    with (
-        RedisServer(folder, config={"appendonly": "no"}) as server,
-        redis.Redis.from_url(server.url) as client,
-    ):
-        yield client
 
 
 @settings(max_examples=500, print_blob=True)
