@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from schemas.events import Message
 log = logging.getLogger("nexus.kafka")
 
 Partition = tuple[str, int]
+
+_BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
 _EXPIRED = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
 _GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
@@ -67,6 +70,7 @@ class KafkaReader:
         self._at: dict[Partition, int | None] = {}
         self._epochs: dict[Partition, int] = {}
         self._failure: Exception | None = None
+        self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
         self._consumer = Consumer(dict(config))
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -97,7 +101,9 @@ class KafkaReader:
         return positions
 
     def _place(self, partition: Partition, offset: int | None) -> None:
+        """Read a partition from here on, and forget what was received of it from elsewhere."""
         self._at[partition] = offset
+        self._received = deque(one for one in self._received if (one.topic(), one.partition()) != partition)
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -109,22 +115,30 @@ class KafkaReader:
 
     def take(self) -> Taken | None:
         """The next messages. Raises StartRefused when an offset expired or a topic is gone."""
-        received = self._consumer.consume(self._batch, timeout=0)
-        if not received:
-            first = self._consumer.poll(self._wait_s)
-            received = (
-                [first, *self._consumer.consume(self._batch - 1, timeout=0)] if first is not None else []
-            )
+        self._fill()
         if self._failure is not None:
             raise self._failure
         messages: list[Message] = []
         begun: dict[Partition, int | None] = {}
-        for one in received:
+        room = _BATCH_BYTES
+        while self._received and room > 0:
+            one = self._received.popleft()
+            room -= len(one)
             self._receive(one, messages, begun)
         if not begun:
             return None
         moves = tuple(Move(topic, n, start, self._end(topic, n)) for (topic, n), start in begun.items())
         return Taken(self, tuple(messages), moves, tuple(self._epochs[one] for one in begun))
+
+    def _fill(self) -> None:
+        """Wait for a first message, and take what came with it. Callbacks of the group run in here."""
+        if self._received:
+            return
+        received = self._consumer.consume(self._batch, timeout=0)
+        if not received:
+            first = self._consumer.poll(self._wait_s)
+            received = [] if first is None else [first, *self._consumer.consume(self._batch - 1, timeout=0)]
+        self._received.extend(received)
 
     def _end(self, topic: str, partition: int) -> int:
         at = self._at[topic, partition]
@@ -272,8 +286,9 @@ class KafkaEnd:
         self._ends: dict[Partition, int] = {}
         consumer = Consumer({**config, "group.id": f"{config['group.id']}-ends"})
         try:
+            known = consumer.list_topics(timeout=30).topics  # asked by name, a topic may be made
             for topic in topics:
-                for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:
+                for partition in known[topic].partitions:
                     _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
                     self._ends[topic, partition] = high
         finally:

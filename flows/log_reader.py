@@ -18,6 +18,7 @@ from schemas.records import decode_record
 from sinks.segments import Line, SegmentedLog
 
 TOPIC = "input"
+_BATCH_BYTES = 2 << 20  # see kafka_reader
 
 
 def log_id(folder: Path) -> str:
@@ -74,7 +75,7 @@ class LogReader:
             time.sleep(0.1)
             return None
         start = self._at
-        lines = self._log.read(start or 0, self._batch, 8 << 20)
+        lines = self._log.read(start or 0, self._batch, _BATCH_BYTES)
         if not lines:
             time.sleep(self._wait_s)
             return None

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from resolver.packing import pack_shape
+from resolver.packing import Part, pack_member, pack_shape
 from resolver.store import Evidence, Shape
 from schemas.blocked import blocked
 from schemas.events import Event
 from schemas.identifiers import Identifier, Keyring
 from schemas.synonyms import PREVIOUS, synonyms
+
+_REMEMBERED = 200_000
 
 
 class Linker:
@@ -21,30 +23,33 @@ class Linker:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._shape = lru_cache(maxsize=200_000)(self._make_shape)
+        self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
+        self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
 
     def shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
         """The link of identifiers that were named together; None when the guards leave none of them."""
         return self._shape(identifiers)
 
     def _make_shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
-        keyed = sorted({self._keyring.key(one): one for one in identifiers if blocked(one) is None}.items())
-        if not keyed:
+        parts = [part for one in identifiers if (part := self._part(one)) is not None]
+        parts.sort(key=_key)
+        if not parts:
             return None
-        keys = tuple(key for key, _ in keyed)
-        members = tuple(identifier for _, identifier in keyed)
+        keys = tuple(part.key for part in parts)
+        packed = pack_shape(parts[0].identifier.entity_type, parts)
         handle = self._keyring.handle(b"".join(keys))
-        return Shape(
-            members[0].entity_type, members, keys, handle, pack_shape(members, keys, self._synonyms(members))
-        )
+        return Shape(tuple(part.identifier for part in parts), keys, handle, packed)
 
-    def _synonyms(self, members: tuple[Identifier, ...]) -> bytes:
-        """The pairs of keys that are one by definition, told where the former id of an alias is named."""
-        key = self._keyring.key
-        former = (one for one in members if one.identifier_type == PREVIOUS)
-        return b"".join(
-            key(one) + key(other) for one in former for other in synonyms(one) if blocked(other) is None
-        )
+    def _make_part(self, identifier: Identifier) -> Part | None:
+        """What a link holds of one identifier; None for one that a guard takes out."""
+        if blocked(identifier) is not None:
+            return None
+        key = self._keyring.key(identifier)
+        if identifier.identifier_type != PREVIOUS:
+            return Part(identifier, key, pack_member(key, identifier), b"")
+        others = (other for other in synonyms(identifier) if blocked(other) is None)
+        pairs = b"".join(key + self._keyring.key(other) for other in others)
+        return Part(identifier, key, pack_member(key, identifier), pairs)
 
     def evidence(self, events: Iterable[Event]) -> tuple[Evidence, ...]:
         """The distinct links of the events, each with its lowest position and last instant, in log order.
@@ -66,6 +71,10 @@ class Linker:
                         shape, min(position, known.first), max(last_ms, known.last_ms)
                     )
         return tuple(sorted(found.values(), key=_log_order))
+
+
+def _key(part: Part) -> bytes:
+    return part.key
 
 
 def _log_order(evidence: Evidence) -> tuple[bytes, tuple[bytes, ...]]:

@@ -41,17 +41,27 @@ def unpack_name(name: bytes) -> NamedIdentifier:
     return NamedIdentifier(type=name[1:split].decode(), value=name[split:].decode())
 
 
-def pack_shape(identifiers: Sequence[Identifier], keys: Sequence[bytes], synonyms: bytes = b"") -> bytes:
-    """The part of a link's message that is the same for every event: entity type, count, keys with names,
+class Part(NamedTuple):
+    """One identifier as a link holds it: its key, key and name packed, and the pairs of keys of its
     synonyms.
-
-    `synonyms` are pairs of keys, 32 bytes each.
     """
-    parts = [_TYPE_CODE[identifiers[0].entity_type], bytes([len(keys)])]
-    for identifier, key in zip(identifiers, keys, strict=True):
-        name = pack_name(identifier)
-        parts += [key, _LENGTH.pack(len(name)), name]
-    return b"".join(parts) + synonyms
+
+    identifier: Identifier
+    key: bytes
+    packed: bytes
+    synonyms: bytes
+
+
+def pack_member(key: bytes, identifier: Identifier) -> bytes:
+    """An identifier in a link's message: key, length, name."""
+    name = pack_name(identifier)
+    return key + _LENGTH.pack(len(name)) + name
+
+
+def pack_shape(entity_type: EntityType, parts: Sequence[Part]) -> bytes:
+    """The part of a link's message that is the same for every event: entity type, count, members, synonyms."""
+    members = b"".join(part.packed for part in parts)
+    return _TYPE_CODE[entity_type] + bytes([len(parts)]) + members + b"".join(part.synonyms for part in parts)
 
 
 def pack_message(packed_shape: bytes, first: bytes, last_ms: int) -> bytes:

@@ -55,7 +55,8 @@ _CHANGES = {3: "absorbed", 4: "renamed from", 5: "merged into", 6: "renamed to"}
 _TYPES: dict[bytes, EntityType] = {b"p": "person", b"g": "group"}
 
 
-def _script(*parts: str) -> str:
+def script(*parts: str) -> str:
+    """The Lua of some parts, in this order."""
     folder = resources.files("resolver") / "lua"
     return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
 
@@ -95,16 +96,16 @@ class RedisStore:
         self._outbox_limit = outbox_limit
         self._namespace = namespace
         register = client.register_script
-        self._apply = register(_script(*_APPLY_PARTS))
-        self._resume, self._advance = register(_script("resume")), register(_script("advance"))
-        self._entity, self._page = register(_script("hash", "entity")), register(_script("hash", "page"))
-        self._lock, self._unlock = register(_script("lock")), register(_script("unlock"))
+        self._apply = register(script(*_APPLY_PARTS))
+        self._resume, self._advance = register(script("resume")), register(script("advance"))
+        self._entity, self._page = register(script("hash", "entity")), register(script("hash", "page"))
+        self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         with _Translated():
             refuse_unsafe_server(client, durability)
-            self._open(_script("open"))
+            self._open(script("open"))
 
-    def _open(self, script: str) -> None:
-        reply = self._redis.register_script(script)(
+    def _open(self, text: str) -> None:
+        reply = self._redis.register_script(text)(
             [self._keys.meta], [SCHEMA_VERSION, self.keyring.fingerprint]
         )
         schema, secret = (value.decode() for value in reply[:2])

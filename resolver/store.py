@@ -31,7 +31,6 @@ class Shape:
     set; `packed` is what the script parses when it sees the set for the first time.
     """
 
-    entity_type: EntityType
     identifiers: tuple[Identifier, ...]
     keys: tuple[bytes, ...]
     handle: bytes

@@ -12,7 +12,7 @@ from resolver.links import Linker
 from resolver.packing import unpack_link
 from resolver.redis_store import Durability, RedisStore
 from resolver.reference import Answer, LinkFact, LinkSet, Reference
-from resolver.store import Applied, Batch, Cursor, Move
+from resolver.store import Applied, Batch, Cursor, Fenced, Move
 from schemas.events import Event, Participant
 from schemas.identifiers import EntityType, Identifier, Keyring, identifier
 from schemas.mapping import EntityMapping
@@ -112,6 +112,11 @@ class Pair:
             for one, name in answer.entity_of.items()
         } == dict(self.consumer.as_dict())
         self.store.check()
+
+    def is_fenced(self) -> None:
+        """Assert that a batch from elsewhere is refused."""
+        moves = (Move("topic", 0, 1_000_000, 1_000_001),)
+        assert isinstance(self.store.apply(Batch(moves, ())), Fenced)
 
     def answered(self) -> dict[Identifier, str]:
         """The store's entity id of every identifier."""

@@ -30,6 +30,14 @@ SHAPES = {
         event(4, ("user_id=c", "user_id=a"), ("user_id=c", "user_id=a")),
         event(5, ("user_id=null", "user_id=f")),
     ],
+    "ids that begin alike": [
+        event(1, ("user_id=a", "user_id=b"), ms=7),
+        event(10, ("user_id=a", "user_id=b"), ms=7),
+        event(100, ("user_id=b", "user_id=c"), ms=7),
+        event(11, ("user_id=c", "user_id=d"), ms=7),
+        event(10, ("user_id=d",), ms=7),
+        event(1, ("user_id=e", "user_id=c"), ms=7),
+    ],
     "aliases": [
         event(1, ("user_id=a", "anonymous_id=x")),
         event(2, ("user_id=b", "previous_id=x")),
@@ -62,11 +70,14 @@ def test_random_histories(client: "redis.Redis", history: list[list[Event]]) -> 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_order(client: "redis.Redis", shape: str) -> None:
     """In each of the orders in which six events can arrive, they agree after every event."""
-    for order in permutations(SHAPES[shape]):
+    seen = set()
+    for order in permutations(range(6)):
         pair = Pair(client)
-        for one in order:
-            pair.learn([one])
-            pair.agree()
+        for place in range(6):
+            pair.learn([SHAPES[shape][order[place]]])
+            if order[: place + 1] not in seen:  # each way to get here is looked at once
+                seen.add(order[: place + 1])
+                pair.agree()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -26,7 +26,8 @@ def diamonds(count: int) -> list[Event]:
 
 def tournament(rounds: int) -> list[Event]:
     """Pairs are merged, then pairs of pairs, until one is left: merges of merges."""
-    size, events = 2**rounds, []
+    size = 2**rounds
+    events: list[Event] = []
     for step in range(rounds):
         width = 2**step
         for left in range(0, size, 2 * width):
@@ -39,7 +40,17 @@ def islands(count: int) -> list[Event]:
     return [event(n, (f"user_id=i{n}",)) for n in range(count)]
 
 
+def dense(values: int) -> list[Event]:
+    """Every set of some values is a link of its own: each value is in half of them."""
+    events = []
+    for mask in range(1, 2**values):
+        names = [f"user_id=v{n}" for n in range(values) if mask >> n & 1]
+        events.append(event(mask, names))
+    return events
+
+
 SHAPES = {
+    "dense": dense(8),
     "chain": chain(10_000),
     "star": star(3_000),
     "diamonds": diamonds(300),
@@ -76,6 +87,13 @@ def test_chain_is_one_entity(pair: Pair) -> None:
     assert entity is not None
     assert (entity.size, len(entity.members)) == (10_001, 10_001)
     assert entity.first_seen == event(0, ("user_id=u000000",)).position
+
+
+def test_large_batch(pair: Pair) -> None:
+    """A batch that names more than seven thousand of everything goes in as any other."""
+    learn(pair, [event(n, (f"user_id=a{n}", f"email=a{n}@b.test")) for n in range(8_000)], batch=8_000)
+    learn(pair, [event(n, (f"user_id=a{n}", f"email=a{n + 1}@b.test")) for n in range(8_000)], batch=8_000)
+    pair.agree()
 
 
 def test_cost_of_a_hub(pair: Pair) -> None:
