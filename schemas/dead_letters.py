@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import BadMessage
-from schemas.events import FORMAT_HEADER, INGESTED_AT_HEADER, Message
+from schemas.events import INGESTED_AT_HEADER, Message
 
 REASON_HEADER: Final = "nexus-reason"
+READ_AS_HEADER: Final = "nexus-read-as"
+"""The format that the message was read as. Not `nexus-format`: that is the producer's own word, where there is one, and
+a replay must not make a wrong setting of the topic into one."""
+
 _CONNECT: Final = "__connect.errors."
 _TOPIC: Final = _CONNECT + "topic"
 _PARTITION: Final = _CONNECT + "partition"
 _OFFSET: Final = _CONNECT + "offset"
 _MESSAGE: Final = _CONNECT + "exception.message"
-_OURS: Final = frozenset({INGESTED_AT_HEADER, FORMAT_HEADER, REASON_HEADER})
+_OURS: Final = frozenset({INGESTED_AT_HEADER, READ_AS_HEADER, REASON_HEADER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
         REASON_HEADER: dead_letter.reason,
     }
     if dead_letter.format_name is not None:
-        added[FORMAT_HEADER] = dead_letter.format_name
+        added[READ_AS_HEADER] = dead_letter.format_name
     return [*_producers(message.headers), *((name, value.encode()) for name, value in added.items())]
 
 
@@ -73,16 +77,15 @@ def from_headers(headers: Sequence[tuple[str, bytes]], key: bytes | None, value:
         reason, message_text = texts[REASON_HEADER], texts[_MESSAGE]
     except (KeyError, ValueError):
         raise BadMessage("not-a-dead-letter", "headers: the names of a dead letter are missing") from None
-    return DeadLetter(message, reason, message_text.removeprefix(f"{reason}: "), texts.get(FORMAT_HEADER))
+    return DeadLetter(message, reason, message_text.removeprefix(f"{reason}: "), texts.get(READ_AS_HEADER))
 
 
 def replay_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The headers to send the message in again with: the producer's, first `ingested_at`, format."""
+    """The headers to send the message in again with: the producer's, with its format if it named one, and the first
+    `ingested_at`. Where the producer named no format, what the topic is set to now counts, so that a corrected setting
+    helps."""
     message = dead_letter.message
-    again = [*_producers(message.headers), (INGESTED_AT_HEADER, str(message.ingested_at_ms).encode())]
-    if dead_letter.format_name is not None:
-        again.append((FORMAT_HEADER, dead_letter.format_name.encode()))
-    return again
+    return [*_producers(message.headers), (INGESTED_AT_HEADER, str(message.ingested_at_ms).encode())]
 
 
 def _producers(headers: Sequence[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:

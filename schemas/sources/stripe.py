@@ -20,6 +20,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.assembly import Draft, assemble
+from schemas.errors import BadMessage
 from schemas.events import Decoded, Json, Measurement, Message
 from schemas.validation import refusal
 
@@ -108,8 +109,10 @@ def _identifiers(thing: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     customer = thing.get("customer")
     if isinstance(customer, dict):
         yield from _customer(customer)
-    else:
+    elif customer is None or isinstance(customer, str):
         yield from _given("stripe_customer_id", customer)
+    else:  # to pass over it would lose a payer without a word
+        raise BadMessage("schema", "data.object.customer: must be an id, a customer or null")
     yield from _given("email", thing.get("customer_email"))
     yield from _given("phone", thing.get("customer_phone"))
     yield from _contact(thing.get("customer_details"))

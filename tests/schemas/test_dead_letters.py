@@ -37,7 +37,7 @@ def test_the_headers_are_kafka_connects() -> None:
         ("__connect.errors.exception.message", b"not-utf8: the text is not UTF-8"),
         ("nexus-ingested-at", str(NOW_MS).encode()),
         ("nexus-reason", b"not-utf8"),
-        ("nexus-format", b"segment"),
+        ("nexus-read-as", b"segment"),
     ]
 
 
@@ -71,14 +71,22 @@ def test_a_message_that_dies_twice_does_not_collect_headers() -> None:
 
 
 def test_a_replay_carries_what_decoding_needs_and_no_more() -> None:
-    """The producer's headers, the first instant and the format; without a format none is made up."""
+    """The producer's headers and the first instant. What a topic was set to is not made into the producer's word, or
+    correcting the setting would not help.
+    """
     assert replay_headers(_LETTER) == [
         ("trace", b"\x00\xff"),
         ("trace", b"2"),
         ("nexus-ingested-at", str(NOW_MS).encode()),
-        ("nexus-format", b"segment"),
     ]
-    assert replay_headers(DeadLetter(message(b""), "x", "y")) == [("nexus-ingested-at", str(NOW_MS).encode())]
+
+
+def test_a_format_that_the_producer_named_stays_named() -> None:
+    """The header `nexus-format` is the producer's: it goes out with the dead letter and comes back with the replay."""
+    said = ("nexus-format", b"stripe")
+    letter = DeadLetter(message(b"{", headers=(said,)), "not-json", "the text is not JSON", "stripe")
+    assert said in headers(letter)
+    assert said in replay_headers(from_headers(headers(letter), None, b"{"))
 
 
 @pytest.mark.parametrize(

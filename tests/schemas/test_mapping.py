@@ -134,7 +134,7 @@ def test_a_snapshot_that_runs_ahead_does_not_show_the_future(seed: int) -> None:
 
 
 def test_a_snapshot_is_followed_through_an_id_that_comes_back() -> None:
-    """A merge takes an id away and a relabelling brings it back: what the snapshot said of it is still right."""
+    """A merge takes an id away, a relabelling brings it back: what the snapshot said of it is still right."""
     publisher = Publisher(Random(0))
     publisher.entities = {label(1): {1}, label(2): {2}}
     publisher.known = 2
@@ -201,7 +201,7 @@ def test_an_aborted_snapshot_is_forgotten_with_the_next() -> None:
     publisher.snapshot()
     whole = publisher.published[len(aborted) + 10 :]
     mapping = _consumer([*aborted, *whole])
-    for late in [*aborted, *whole]:
+    for late in [*whole, *aborted]:
         mapping.apply(late)
     assert mapping.as_dict() == publisher.mapping()
     assert mapping._snapshots == {}

@@ -259,3 +259,10 @@ def test_a_customer_with_nothing_usable_is_a_dead_letter() -> None:
         problem_of(webhook({"customer": " ", "customer_email": "nobody"}), "stripe").reason
         == "no-participants"
     )
+
+
+@pytest.mark.parametrize("customer", [7, True, ["cus_7"]])
+def test_a_customer_of_a_wrong_type_is_a_dead_letter(customer: Any) -> None:
+    """A payer who cannot be read is not passed over in silence."""
+    problem = problem_of(webhook({"object": "subscription", "customer": customer}), "stripe")
+    assert (problem.reason, "customer" in problem.detail) == ("schema", True)
