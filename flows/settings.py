@@ -113,6 +113,7 @@ class Settings(_Section):
     outbox_limit: int = Field(
         1_000_000, ge=1, description="unpublished transitions above which the stream waits"
     )
+    stall_alarm_s: float = Field(60, gt=0, description="seconds without progress after which a run warns")
     group: str | None = Field(None, description="consumer group; default nexus-NAMESPACE")
     redis: Redis = Redis()
     kafka: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of every client")
