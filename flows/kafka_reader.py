@@ -11,18 +11,18 @@ from confluent_kafka import Message as KafkaMessage
 
 from flows.reader import Taken
 from resolver.store import Move
-from schemas.errors import BrokerUnavailable, StartRefused
+from schemas.errors import BrokerUnavailable, SettingsError, StartRefused, TerminalError, TransientError
 from schemas.events import Message
+from sinks.kafka_errors import error_of, translated
 
 log = logging.getLogger("nexus.kafka")
 
 Partition = tuple[str, int]
 
+_PATIENCE_S = 60.0
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
 _EXPIRED = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
-_GONE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-_GONE |= {getattr(KafkaError, "UNKNOWN_TOPIC_ID", KafkaError.UNKNOWN_TOPIC_OR_PART)}
 
 # What the flow stands on; a user's own options may not change it.
 FIXED = {
@@ -71,7 +71,7 @@ class KafkaReader:
         self._epochs: dict[Partition, int] = {}
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
-        self._consumer = Consumer(dict(config))
+        self._consumer = _consumer(config)
         self._consumer.subscribe(
             list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -80,10 +80,27 @@ class KafkaReader:
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
-            consumer.incremental_assign(self._positions(consumer, partitions))
-        except Exception as error:  # noqa: BLE001 -- what a callback raises surfaces elsewhere: `take` raises it
+            consumer.incremental_assign(self._patiently(lambda: self._positions(consumer, partitions)))
+        except Exception as error:  # noqa: BLE001 -- `take` raises it: from a callback it gets lost
             self._failure = error
             consumer.incremental_assign([])
+
+    @staticmethod
+    def _patiently(ask: Callable[[], list[TopicPartition]]) -> list[TopicPartition]:
+        """A store or a coordinator that is just coming back gets some time, well below
+        max.poll.interval.ms.
+        """
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return ask()
+            except (TransientError, KafkaException) as error:
+                if time.monotonic() > until:
+                    raise StartRefused(
+                        f"partitions were assigned and not positioned in {_PATIENCE_S:.0f} s: {error}"
+                    ) from error
+                log.warning("positioning the partitions that were assigned: %s", error)
+                time.sleep(0.5)
 
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         committed = consumer.committed(partitions, timeout=30)  # before the store's: see the class
@@ -173,18 +190,14 @@ class KafkaReader:
     def _refuse(self, error: KafkaError, topic: str | None) -> None:
         if error.code() in _EXPIRED:
             raise StartRefused(
-                f"topic {topic}: the next offset is no longer there, so messages are lost to the "
-                "stream. Rebuild from "
-                "what is kept (empty the namespace and start with --from-beginning), and "
+                f"topic {topic}: the next offset is no longer there, so messages are lost to the stream. "
+                "Rebuild from what is kept (empty the namespace and start with --from-beginning), and "
                 "lengthen the topic's retention"
             )
-        if error.code() in _GONE:
-            raise StartRefused(
-                f"topic {topic} is not there any more: create it, or take it out of the settings"
-            )
-        if error.fatal() or not (error.retriable() or error.code() in _PASSING):
-            raise BrokerUnavailable(f"Kafka: {error.str()}")
-        log.warning("Kafka: %s", error.str())
+        told = translated(error, f"read topic {topic}", transient=BrokerUnavailable, terminal=StartRefused)
+        if isinstance(told, TerminalError):
+            raise told
+        log.warning("Kafka: %s", told)
 
     def reposition(self, taken: Taken, offsets: Mapping[Partition, int | None]) -> None:
         """Go on at these offsets with the partitions of a refused batch that are still owned and were not
@@ -243,21 +256,6 @@ class KafkaReader:
         self._consumer.close()
 
 
-_PASSING = {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-    KafkaError._RESOLVE,
-    KafkaError._MAX_POLL_EXCEEDED,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.UNKNOWN_MEMBER_ID,
-    KafkaError.ILLEGAL_GENERATION,
-}
-
-
 def _message(one: KafkaMessage, offset: int) -> Message:
     _, timestamp_ms = one.timestamp()
     key, value = one.key(), one.value()
@@ -276,6 +274,13 @@ def _bytes(content: str | bytes | None) -> bytes:
     return content.encode() if isinstance(content, str) else content or b""
 
 
+def _consumer(config: Mapping[str, Any]) -> Consumer:
+    try:
+        return Consumer(dict(config))
+    except KafkaException as error:
+        raise SettingsError(f"kafka: {error_of(error).str()}; correct it in the settings") from error
+
+
 class KafkaEnd:
     """Whether the store has passed the ends that the topics had when the run began."""
 
@@ -284,7 +289,7 @@ class KafkaEnd:
     ):
         self._offsets = offsets
         self._ends: dict[Partition, int] = {}
-        consumer = Consumer({**config, "group.id": f"{config['group.id']}-ends"})
+        consumer = _consumer({**config, "group.id": f"{config['group.id']}-ends"})
         try:
             known = consumer.list_topics(timeout=30).topics  # asked by name, a topic may be made
             for topic in topics:

@@ -111,26 +111,6 @@ def _message(line: Line) -> Message:
         return Message(TOPIC, 0, line.offset, line.next_offset, 0, line.data)
 
 
-class IdleReader:
-    """For the workers that a log of one partition has nothing for."""
-
-    def take(self) -> None:
-        """Nothing, after a while."""
-        time.sleep(0.05)
-
-    def reposition(self, taken: Taken, offsets: Mapping[Partition, int | None]) -> None:
-        """Nothing was taken."""
-
-    def commit(self, moves: tuple[Move, ...]) -> None:
-        """Nothing was taken."""
-
-    def keep_alive(self) -> None:
-        """Nothing to keep."""
-
-    def close(self) -> None:
-        """Nothing to leave."""
-
-
 class LogEnd:
     """Whether the store has passed the end that the log had when the run began."""
 

@@ -1,5 +1,6 @@
 """What the resolve flow asks of its input, whether that is Kafka or an input log."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
 from flows.stopping import Stop
 from resolver.store import Move
+from schemas.errors import TransientError
 from schemas.events import Message
+
+log = logging.getLogger("nexus.input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,26 @@ class Reader(Protocol):
         """Leave the group."""
 
 
+class IdleReader:
+    """For a worker that has nothing to read."""
+
+    def take(self) -> None:
+        """Nothing, after a while."""
+        time.sleep(0.05)
+
+    def reposition(self, taken: Taken, offsets: Mapping[tuple[str, int], int | None]) -> None:
+        """Nothing was taken."""
+
+    def commit(self, moves: tuple[Move, ...]) -> None:
+        """Nothing was taken."""
+
+    def keep_alive(self) -> None:
+        """Nothing to keep."""
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
 class ReaderFactory(Protocol):
     """Makes each worker's reader."""
 
@@ -66,8 +90,13 @@ class Intake(DynamicSource[Taken]):
         self._readers, self._stop, self._at_end = readers, stop, at_end
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "IntakePartition":
-        """One worker's part."""
-        return IntakePartition(self._readers(worker_index), self._stop, self._at_end)
+        """One worker's part. One that cannot be made stops the run, not the process."""
+        try:
+            reader: Reader = self._readers(worker_index)
+        except Exception as error:  # noqa: BLE001 -- told at the end of the run; Bytewax would print its own
+            self._stop.fail(error)
+            reader = IdleReader()
+        return IntakePartition(reader, self._stop, self._at_end)
 
 
 class IntakePartition(StatelessSourcePartition[Taken]):
@@ -93,6 +122,9 @@ class IntakePartition(StatelessSourcePartition[Taken]):
                 raise StopIteration
         except StopIteration:
             raise
+        except TransientError as error:
+            log.warning("waiting for the input: %s", error)
+            self._stop.wait(1.0)
         except Exception as error:
             self._stop.fail(error)
             raise StopIteration from error

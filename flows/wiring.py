@@ -20,8 +20,8 @@ from redis.retry import Retry
 
 from flows.embedded import PrivateRedis
 from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader
-from flows.log_reader import TOPIC, IdleReader, LogEnd, LogReader
-from flows.reader import AtEnd, ReaderFactory
+from flows.log_reader import TOPIC, LogEnd, LogReader
+from flows.reader import AtEnd, IdleReader, ReaderFactory
 from flows.settings import Settings
 from resolver.links import Linker
 from resolver.redis_store import Durability, RedisStore
@@ -126,7 +126,7 @@ class Wiring:
     def consumer_config(self) -> Mapping[str, Any]:
         """The librdkafka options of the stream's consumers."""
         given = {**DEFAULTS, **self.settings.kafka, **self.settings.consumer}
-        return {**given, **FIXED, "group.id": self.settings.group_id}
+        return {**given, **FIXED, "group.id": self.settings.group_id, "logger": log}
 
     def transitions(self) -> TransitionSink:
         """Where transitions go: the topic, or the transitions log."""

@@ -1,4 +1,8 @@
 -- One link after the other, in log order: its identifiers become one entity, under the id of the oldest of them.
+local function older(a, b)
+  return senior(slots[a].position, slots[a].senior, slots[b].position, slots[b].senior)
+end
+
 local function entities_of(link)
   local homes, seen = {}, {}
   local function see(key)
@@ -13,9 +17,7 @@ local function entities_of(link)
     local others = not nodes[key] and synonyms[key] or ''
     for i = 1, #others, 16 do see(string.sub(others, i, i + 15)) end
   end
-  table.sort(homes, function(a, b)
-    return senior(slots[a].position, slots[a].senior, slots[b].position, slots[b].senior)
-  end)
+  if #homes > 1 then table.sort(homes, older) end
   return homes
 end
 
