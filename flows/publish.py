@@ -195,7 +195,7 @@ class OutboxReader:
     def _up_to(self, end: Cursor) -> Iterator[Parcel]:
         at = self._at if self._at is not None else self._store.cursor()
         while at < end:
-            parcel = self._next(1)
+            parcel = self._next(0)
             if parcel is None or parcel.to is None:
                 return  # the generation is new and has no transitions yet
             yield parcel

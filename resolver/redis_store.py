@@ -210,7 +210,7 @@ class RedisStore:
         """The next batches of transitions, `limit` at most, waiting up to wait_ms for the first."""
         start = f"{after.generation}-{after.number}"
         with _Translated():
-            reply = self._redis.xread({self._keys.outbox: start}, count=limit, block=max(1, wait_ms))
+            reply = self._redis.xread({self._keys.outbox: start}, count=limit, block=wait_ms or None)
         streams = list(reply.values()) if isinstance(reply, dict) else [entries for _, entries in reply or ()]
         entries = streams[0] if streams else ()
         if entries and isinstance(entries[0], list):  # RESP3 nests the entries once more

@@ -144,7 +144,7 @@ class Store(Protocol):
         """How far the outbox is published."""
 
     def outbox(self, after: Cursor, limit: int, wait_ms: int) -> Sequence[OutboxEntry]:
-        """The next batches of transitions, waiting up to wait_ms for the first."""
+        """The next batches of transitions, waiting up to wait_ms (0: not at all) for the first."""
 
     def advance(self, expected: Cursor, to: Cursor, published: int) -> bool:
         """Move the cursor by `published` transitions and drop what lies behind it.

@@ -95,9 +95,7 @@ class Pair:
         self._publish()
 
     def _publish(self) -> None:
-        if self.store.sequence().number == self._read.number:
-            return  # nothing new; a blocking read would wait
-        for entry in self.store.outbox(self._read, 1000, 1):
+        for entry in self.store.outbox(self._read, 1000, 0):
             for transition in entry.transitions:
                 self.consumer.apply(transition)
                 self._read = Cursor(transition.generation, transition.number)

@@ -1,0 +1,163 @@
+"""flows.publish: in order, nothing lost, and the whole answer anew in the middle of a moving stream."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.publish import OutboxReader, Parcel, Work
+from flows.stopping import Stop
+from schemas.events import Event
+from schemas.mapping import EntityMapping
+from schemas.transitions import SnapshotEnded, SnapshotStarted
+from sinks.memory import MemoryTransitions
+from tests.resolver.histories import Pair, batches, event
+from tests.services import RedisServer
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["redis.Redis"]:
+    """A Redis of this module's own."""
+    folder = tmp_path_factory.mktemp("redis")
+    with (
+        RedisServer(folder, config={"appendonly": "no"}) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        yield client
+
+
+class Publisher:
+    """The steps of the flow over a pair of store and reference, with a sink in memory."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.sink, self.stop = MemoryTransitions(), Stop()
+        self.reader = OutboxReader(pair.store, entries=1, wait_ms=0)
+        self.work = Work(pair.store, self.sink, self.reader, self.stop)
+
+    def step(self) -> bool:
+        """One parcel through the flow; False when there is none."""
+        for parcel in self.reader.take():
+            self.pass_on(parcel)
+            return True
+        return False
+
+    def pass_on(self, parcel: Parcel) -> None:
+        """The steps behind the source."""
+        sent = self.work.send(parcel)
+        if sent is not None:
+            self.work.advance(sent)
+
+    def drain(self) -> None:
+        """Until nothing is left."""
+        while self.step():
+            pass
+
+
+def numbers(publisher: Publisher) -> list[int]:
+    """The numbers that went out, copies included."""
+    return [one.number for one in publisher.sink.written]
+
+
+def learn(pair: Pair, count: int, start: int = 0) -> None:
+    """Some events that each make one transition, a batch each."""
+    for n in range(start, start + count):
+        pair.learn([event(n, (f"user_id=n{n}",))])
+
+
+def test_in_order_without_gaps(client: "redis.Redis") -> None:
+    """Every transition goes out once, in the order of the numbers, and the outbox is empty behind them."""
+    pair = Pair(client)
+    publisher = Publisher(pair)
+    learn(pair, 5)
+    publisher.drain()
+    assert numbers(publisher) == [1, 2, 3, 4, 5]
+    assert pair.store.waiting() == 0
+
+
+def test_sink_that_fails_is_tried_again(client: "redis.Redis") -> None:
+    """The cursor rests until the sink has them."""
+    pair = Pair(client)
+    publisher = Publisher(pair)
+    learn(pair, 2)
+    publisher.sink.fail_next(1)
+    publisher.drain()
+    assert [one.number for one in publisher.sink.transitions] == [1, 2]
+    assert pair.store.waiting() == 0
+
+
+def test_crash_between_send_and_advance(client: "redis.Redis") -> None:
+    """What was sent and not marked goes out again, with the same ids."""
+    pair = Pair(client)
+    first = Publisher(pair)
+    learn(pair, 2)
+    for parcel in first.reader.take():
+        first.work.send(parcel)
+    first.reader.close()
+    second = Publisher(pair)
+    second.drain()
+    assert numbers(second) == [1, 2]
+    assert first.sink.written[0] == second.sink.written[0]
+
+
+def test_one_publisher_at_a_time(client: "redis.Redis") -> None:
+    """A second one waits until the first lets go, and then goes on behind it."""
+    pair = Pair(client)
+    first, second = Publisher(pair), Publisher(pair)
+    learn(pair, 1)
+    first.drain()
+    learn(pair, 1, start=1)
+    assert not second.step()
+    first.reader.close()
+    second.drain()
+    assert (numbers(first), numbers(second)) == ([1], [2])
+
+
+def test_publisher_that_slept(client: "redis.Redis") -> None:
+    """One that lost its lock while it was stopped sends again what is known, and moves nothing."""
+    pair = Pair(client)
+    slow, other = Publisher(pair), Publisher(pair)
+    learn(pair, 2)
+    (late,) = slow.reader.take()
+    client.delete("nexus:{test}:lock")  # its time has run out
+    other.drain()
+    after = pair.store.cursor()
+    slow.pass_on(late)
+    assert pair.store.cursor() == after
+    learn(pair, 1, start=2)
+    other.drain()
+    assert numbers(other) == [1, 2, 3]
+
+
+@settings(max_examples=60, print_blob=True)
+@given(batches, batches, st.integers(0, 5), st.integers(1, 3))
+def test_snapshot_in_a_moving_stream(
+    client: "redis.Redis", before: list[list[Event]], during: list[list[Event]], unpublished: int, page: int
+) -> None:
+    """A consumer that begins at a snapshot, and one that was wrong before, are both right at its end."""
+    pair = Pair(client)
+    publisher = Publisher(pair)
+    for number, batch in enumerate(before):
+        pair.learn(batch)
+        if number < len(before) - unpublished:
+            publisher.drain()
+    pair.store.request_snapshot()
+    publisher.reader._next_look = 0.0  # or half a second goes by
+    moving = iter(during)
+    while publisher.step():
+        for batch in [one for one in [next(moving, None)] if one is not None][:page]:
+            pair.learn(batch)
+    for batch in moving:
+        pair.learn(batch)
+    publisher.drain()
+    assert pair.store.snapshot_due() == 0
+    sent = publisher.sink.written
+    start = next(place for place, one in enumerate(sent) if isinstance(one, SnapshotStarted))
+    assert any(isinstance(one, SnapshotEnded) for one in sent)
+    expected = dict(pair.consumer.as_dict())
+    for transitions in (sent, sent[start:]):
+        consumer = EntityMapping()
+        for one in transitions:
+            consumer.apply(one)
+        assert dict(consumer.as_dict()) == expected
