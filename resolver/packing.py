@@ -59,8 +59,7 @@ def pack_member(key: bytes, identifier: Identifier) -> bytes:
 
 
 def pack_shape(entity_type: EntityType, parts: Sequence[Part]) -> bytes:
-    """The part of a link's message that is the same for every event: entity type, count, members, synonyms.
-    """
+    """The part of a link's message that is the same for every event: entity type, count, members, synonyms."""
     members = b"".join(part.packed for part in parts)
     return _TYPE_CODE[entity_type] + bytes([len(parts)]) + members + b"".join(part.synonyms for part in parts)
 

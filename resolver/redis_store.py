@@ -46,8 +46,12 @@ _APPLY_PARTS = (
     "known",
     "records",
     "load",
+    "synonyms",
+    "lists",
     "unite",
+    "history",
     "transitions",
+    "merge",
     "resolve",
     "write",
 )

@@ -1,22 +1,6 @@
 -- The moving union-find. A node points to a slot; a slot holds an entity or points to the slot it moved to, so a merge
--- is one pointer, of the smaller entity to the larger (union by size: paths stay below log2 of the entity). Member and
--- link lists keep their last 32 entries in the record and the rest in chunks that form a binary tree, so that to append
--- and to concatenate cost the same whatever the length.
---
--- Chunk record: 4 bytes left chunk, 4 bytes right chunk (0: none), 16 bytes for each entry.
-local RECENT = 32 * 16
-local dirty_nodes, dirty_slots, chunks = {}, {}, {}
-
-local function new_chunk(left, right, entries)
-  last_chunk = last_chunk + 1
-  chunks[last_chunk] = struct.pack('>I4I4', left, right) .. entries
-  return last_chunk
-end
-
-local function append(recent, older, entries)
-  if #recent + #entries <= RECENT then return recent .. entries, older end
-  return entries, new_chunk(older, 0, recent)
-end
+-- is one pointer, of the smaller entity to the larger (union by size: paths stay below log2 of the entity).
+local dirty_nodes, dirty_slots = {}, {}
 
 local function home(slot)
   while slots[slot].moved_to do slot = slots[slot].moved_to end

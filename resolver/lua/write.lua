@@ -1,6 +1,4 @@
 -- Writes, last of all. XADD comes first: it is the only write that Redis can still refuse.
-local HISTORY_LENGTH = 20
-
 local function node_record(node)
   return struct.pack('>I4I4I2', node.slot, node.older, #node.name) .. node.name .. node.links
 end
@@ -9,28 +7,6 @@ local function slot_record(slot)
   if slot.moved_to then return '\0' .. struct.pack('>I4', slot.moved_to) end
   return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
     .. struct.pack('>I2', #slot.position) .. slot.position .. slot.members
-end
-
--- 2 bytes for each entry's length, so that the oldest can be dropped without reading the others
-local function history_record(old, entries)
-  local all, at = {}, 1
-  while at <= #old do
-    local length = struct.unpack('>I2', old, at)
-    all[#all + 1] = string.sub(old, at + 2, at + 1 + length)
-    at = at + 2 + length
-  end
-  for _, entry in ipairs(entries) do all[#all + 1] = entry end
-  local kept = {}
-  for i = math.max(1, #all - HISTORY_LENGTH + 1), #all do kept[#kept + 1] = struct.pack('>I2', #all[i]) .. all[i] end
-  return table.concat(kept)
-end
-
-local function history_records()
-  local ids, records = {}, {}
-  for key in pairs(remembered) do ids[#ids + 1] = key end
-  local old = fetch(HISTORY, ids)
-  for i, key in ipairs(ids) do records[key] = history_record(old[i] or '', remembered[key]) end
-  return records
 end
 
 local node_records, slot_records, histories = {}, {}, history_records()
