@@ -53,7 +53,7 @@ class Keys:
 
     @property
     def synonyms(self) -> str:
-        """HASH identifier key -> the keys that are one with it by definition, if events name them."""
+        """HASH identifier key -> the key of the former id that is one with it, if events name both."""
         return self._key("synonyms")
 
     @property
@@ -98,7 +98,7 @@ class Keys:
 
     @property
     def snapshot(self) -> str:
-        """HASH requested, done: the snapshots that were asked of the publisher, and answered."""
+        """HASH requested, done, begun: the snapshots asked of the publisher and answered, and its tries."""
         return self._key("snapshot")
 
     @property

@@ -6,6 +6,7 @@ UTF-8.
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.events import parse_position
@@ -26,17 +27,41 @@ _CODE_TYPE: dict[bytes, EntityType] = {b"p": "person", b"g": "group"}
 _MILLISECONDS = struct.Struct(">Q")
 _LENGTH = struct.Struct(">H")
 
+# Identifier types that have a byte instead of their name: it is written once for every identifier. Codes
+# are for ever.
+_TYPE_NAMES = {
+    "email": 0,
+    "phone": 1,
+    "domain": 2,
+    "user_id": 3,
+    "anonymous_id": 4,
+    "previous_id": 5,
+    "stripe_customer_id": 6,
+    "group_id": 7,
+}
+_CODE_NAMES = {code: name for name, code in _TYPE_NAMES.items()}
+_CODED = 0x80  # above the length of any type
+
 CREATED, ADDED, MERGED, RELABELLED = 1, 2, 3, 4  # the kinds of `lua/transitions.lua`
 
 
 def pack_name(identifier: Identifier) -> bytes:
     """An identifier's type and value as the store keeps them."""
-    kind = identifier.identifier_type.encode()
-    return bytes([len(kind)]) + kind + identifier.identifier_value.encode()
+    return _pack_type(identifier.identifier_type) + identifier.identifier_value.encode()
+
+
+@lru_cache(maxsize=1024)
+def _pack_type(identifier_type: str) -> bytes:
+    code = _TYPE_NAMES.get(identifier_type)
+    if code is not None:
+        return bytes([_CODED + code])
+    return bytes([len(identifier_type)]) + identifier_type.encode()
 
 
 def unpack_name(name: bytes) -> NamedIdentifier:
     """The type and value of a packed name."""
+    if name[0] >= _CODED:
+        return NamedIdentifier(type=_CODE_NAMES[name[0] - _CODED], value=name[1:].decode())
     split = 1 + name[0]
     return NamedIdentifier(type=name[1:split].decode(), value=name[split:].decode())
 
@@ -59,7 +84,7 @@ def pack_member(key: bytes, identifier: Identifier) -> bytes:
 
 
 def pack_shape(entity_type: EntityType, parts: Sequence[Part]) -> bytes:
-    """The part of a link's message that is the same for every event: entity type, count, members, synonyms."""
+    """The part of a link's message that is the same for all events: entity type, count, members, synonyms."""
     members = b"".join(part.packed for part in parts)
     return _TYPE_CODE[entity_type] + bytes([len(parts)]) + members + b"".join(part.synonyms for part in parts)
 

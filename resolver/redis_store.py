@@ -258,6 +258,11 @@ class RedisStore:
             requested, done = self._redis.hmget(self._keys.snapshot, "requested", "done")
         return int(requested or 0) if int(requested or 0) > int(done or 0) else 0
 
+    def begin_snapshot(self) -> int:
+        """The number of the next snapshot; none is given out twice."""
+        with _Translated():
+            return int(self._redis.hincrby(self._keys.snapshot, "begun", 1))
+
     def snapshot_done(self, request: int) -> None:
         """Every request up to this one is answered."""
         with _Translated():
@@ -361,6 +366,11 @@ class _Translated:
             raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
         if isinstance(error, redis.exceptions.ReadOnlyError | redis.exceptions.ClusterDownError):
             raise StoreUnavailable(f"Redis does not take writes: {type(error).__name__}") from error
+        if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("NEXUS "):
+            raise StartRefused(
+                "Redis was emptied while it was written to: restore it from its append-only file, or start "
+                "with --from-beginning to resolve the input anew"
+            ) from error
 
 
 def refuse_unsafe_server(client: "redis.Redis", durability: Durability) -> None:

@@ -2,6 +2,7 @@
 --
 -- fetch(key, fields)  -> array of values aligned with fields, false where there is none
 -- save(key, records)  writes {field = value}, and says nothing to Redis when it is empty
+-- drop(key, fields)   deletes an array of fields, likewise
 --
 -- `unpack` fails near 8,000 values, so both go in steps of 6,000. Cost: linear in the fields named.
 local STEP = 6000
@@ -29,4 +30,10 @@ local function save(key, records)
     end
   end
   if n > 0 then redis.call('HSET', key, unpack(pairs_of, 1, n)) end
+end
+
+local function drop(key, fields)
+  for first = 1, #fields, STEP do
+    redis.call('HDEL', key, unpack(fields, first, math.min(first + STEP - 1, #fields)))
+  end
 end

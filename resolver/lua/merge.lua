@@ -14,11 +14,36 @@ local function entities_of(link)
   end
   for _, key in ipairs(link.keys) do
     see(key)
-    local others = not nodes[key] and synonyms[key] or ''
-    for i = 1, #others, 16 do see(string.sub(others, i, i + 15)) end
+    if not nodes[key] then
+      for _, other in ipairs(synonyms[key] or {}) do see(other) end
+    end
   end
   if #homes > 1 then table.sort(homes, older) end
   return homes
+end
+
+-- Reads the nodes of the small entities that are about to be merged, so that they can be carried over.
+local function merges(link)
+  local first
+  for i = 1, #link.keys do
+    local node = nodes[link.keys[i]]
+    local slot = node and home(node.slot)
+    if slot and first and slot ~= first then return true end
+    first = first or slot
+  end
+  return false
+end
+
+local function load_small(links)
+  local keys = {}
+  for _, link in ipairs(links) do
+    for _, slot in ipairs(merges(link) and entities_of(link) or {}) do
+      local entity = slots[slot]
+      local length = entity.older == 0 and #entity.members <= SMALL and #entity.members or 0
+      for at = 1, length, 16 do keys[#keys + 1] = string.sub(entity.members, at, at + 15) end
+    end
+  end
+  read_nodes(keys)
 end
 
 local function merge(link, homes)

@@ -29,6 +29,7 @@ if n_todo > 0 then
   for i = 1, n_todo do links[i] = parse_link(todo[i]) end
   load_nodes(links)
   load_slots()
+  load_small(links)
   for i = 1, n_todo do
     resolve(links[i])
     changed_links[links[i].handle] = link_record(links[i])

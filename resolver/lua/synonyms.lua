@@ -1,34 +1,26 @@
--- Synonyms: HASH identifier key -> 16 bytes for each synonym. An alias names a former id without its type; the former id
--- is one with the user id and the anonymous id of the same value, if an event ever names them. Written when the alias is
--- new; asked only for identifiers that are new.
-local synonyms, new_synonyms = {}, {}
+-- Synonyms: HASH identifier key -> 16 bytes key of the former id that is one with it. An alias names a former id without its
+-- type; it is one with the user id and the anonymous id of the same value, if an event ever names them. Written when the
+-- alias is new; asked only for identifiers that are new.
+local synonyms, new_synonyms = {}, {} -- key -> array of keys; key -> key of a former id
 
-local function learn_synonym(key, other)
-  for _, pair in ipairs({{key, other}, {other, key}}) do
-    local known = synonyms[pair[1]] or ''
-    synonyms[pair[1]] = known .. pair[2]
-    new_synonyms[pair[1]] = synonyms[pair[1]]
-  end
+local function learn_synonym(former, other)
+  synonyms[former] = synonyms[former] or {}
+  table.insert(synonyms[former], other)
+  synonyms[other] = {former}
+  new_synonyms[other] = former
 end
 
 local function load_synonyms(links, new_keys)
-  local pairs_of = {}
+  local known = has_synonyms and fetch(SYNONYMS, new_keys) or {}
+  for i, key in ipairs(new_keys) do synonyms[key] = known[i] and {known[i]} or nil end
   for i = 1, #links do
     for _, pair in ipairs(links[i].pairs) do
-      if nodes[pair[1]] == false then pairs_of[pair[1] .. pair[2]] = pair end
+      if not new_synonyms[pair[2]] and nodes[pair[1]] == false then learn_synonym(pair[1], pair[2]) end
     end
   end
-  if has_synonyms then
-    local records = fetch(SYNONYMS, new_keys)
-    for i, key in ipairs(new_keys) do synonyms[key] = records[i] or nil end
-  end
   local others = {}
-  for _, pair in pairs(pairs_of) do
-    learn_synonym(pair[1], pair[2])
-    others[#others + 1] = pair[2]
-  end
-  for _, known in pairs(synonyms) do
-    for i = 1, #known, 16 do others[#others + 1] = string.sub(known, i, i + 15) end
+  for _, keys in pairs(synonyms) do
+    for _, key in ipairs(keys) do others[#others + 1] = key end
   end
   read_nodes(others)
 end

@@ -22,6 +22,24 @@ local function add_member(slot, key, name)
   dirty_slots[slot] = true
 end
 
+-- A small entity's nodes are pointed to the other slot themselves, when they are at hand: its own slot is then free, and
+-- every slot that its nodes came by.
+local SMALL = 8 * 16
+
+local function carry(gone, from, to)
+  if gone.older ~= 0 or #gone.members > SMALL then return false end
+  for i = 1, #gone.members, 16 do
+    if not nodes[string.sub(gone.members, i, i + 15)] then return false end
+  end
+  for i = 1, #gone.members, 16 do
+    local key = string.sub(gone.members, i, i + 15)
+    slots[nodes[key].slot], dirty_slots[nodes[key].slot] = nil, true
+    nodes[key].slot, dirty_nodes[key] = to, true
+  end
+  slots[from], dirty_slots[from], dirty_slots[to] = nil, true, true
+  return true
+end
+
 local function move(from, to)
   local entity, gone = slots[to], slots[from]
   entity.size = entity.size + gone.size
@@ -30,6 +48,7 @@ local function move(from, to)
   else
     entity.older = new_chunk(entity.older, gone.older, gone.members)
   end
+  if carry(gone, from, to) then return end
   slots[from] = {moved_to = to}
   dirty_slots[from], dirty_slots[to] = true, true
 end

@@ -11,7 +11,10 @@ end
 
 local node_records, slot_records, histories = {}, {}, history_records()
 for key in pairs(dirty_nodes) do node_records[key] = node_record(nodes[key]) end
-for slot in pairs(dirty_slots) do slot_records[slot] = slot_record(slots[slot]) end
+local freed = {}
+for slot in pairs(dirty_slots) do
+  if slots[slot] then slot_records[slot] = slot_record(slots[slot]) else freed[#freed + 1] = slot end
+end
 
 if n_made > 0 then
   local now = redis.call('TIME')
@@ -27,6 +30,7 @@ save(CHUNKS, chunks)
 save(SYNONYMS, new_synonyms)
 save(NODES, node_records)
 save(SLOTS, slot_records)
+drop(SLOTS, freed)
 save(LINKS, changed_links)
 save(HISTORY, histories)
 local moved = {}

@@ -103,7 +103,7 @@ def test_a_key_of_a_wrong_type_changes_nothing(pair: Pair, broken: str) -> None:
 def test_emptied_namespace_is_refused(pair: Pair) -> None:
     """A store whose namespace was emptied under it does not begin a new one without a word."""
     pair.client.flushall()
-    with pytest.raises(redis.ResponseError, match="not open"):
+    with pytest.raises(StartRefused, match="emptied"):
         pair.store.apply(batch(event(1, ("user_id=a",))))
     assert pair.client.dbsize() == 0
 
