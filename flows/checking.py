@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from flows.progress import progress
 from flows.settings import Settings
 from flows.wiring import Wiring
 from schemas.errors import NexusError, StoreCorrupt
@@ -60,7 +61,8 @@ def _invariants(parts: Wiring) -> Check:
     for _ in range(3):
         before = parts.store.sequence(), parts.store.progress()
         try:
-            parts.store.check()
+            with progress("reading it all"):
+                parts.store.check()
             return Check("invariants", "ok", "all hold")
         except StoreCorrupt as error:
             if before == (parts.store.sequence(), parts.store.progress()):

@@ -60,7 +60,7 @@ class Ingest:
     @staticmethod
     def _occurred_at(record: Record, now_ms: int) -> int:
         events = decode(Message("", 0, 0, 0, now_ms, record.value, record.key, record.headers), None).events
-        return events[0].occurred_at_ms if events else now_ms
+        return max(0, events[0].occurred_at_ms) if events else now_ms  # a log begins in 1970 at the earliest
 
 
 def _pieces(stream: BinaryIO) -> Iterator[list[bytes]]:

@@ -20,6 +20,7 @@ log = logging.getLogger("nexus.kafka")
 Partition = tuple[str, int]
 
 _PATIENCE_S = 60.0
+_LOOK_BACK_S = 5.0  # how often each worker looks whether the store went back in time
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
 _EXPIRED = {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}
@@ -69,6 +70,10 @@ class KafkaReader:
         self._batch, self._wait_s = batch, wait_s
         self._at: dict[Partition, int | None] = {}
         self._epochs: dict[Partition, int] = {}
+        self._passed: dict[Partition, int] = {}  # what the store was seen to have passed
+        self._every: frozenset[Partition] = frozenset()  # all partitions of the topics, whoever owns them
+        self._next_look = 0.0
+        self._topics = tuple(topics)
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
         self._consumer = _consumer(config)
@@ -81,7 +86,7 @@ class KafkaReader:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             consumer.incremental_assign(self._patiently(lambda: self._positions(consumer, partitions)))
-        except Exception as error:  # noqa: BLE001 -- `take` raises it: from a callback it gets lost
+        except Exception as error:  # noqa: BLE001 -- from a callback it gets lost; `take` raises it
             self._failure = error
             consumer.incremental_assign([])
 
@@ -103,35 +108,67 @@ class KafkaReader:
                 time.sleep(0.5)
 
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-        committed = consumer.committed(partitions, timeout=30)  # before the store's: see the class
-        by_topic: dict[str, dict[int, int | None]] = {}
-        for one in committed:
-            by_topic.setdefault(one.topic, {})[one.partition] = one.offset if one.offset >= 0 else None
-        positions = []
-        for topic, offsets in by_topic.items():
-            found = self._resume(topic, self._topic_id(topic), offsets, self._from_beginning)
-            for partition, offset in found.items():
-                self._place((topic, partition), offset)
-                positions.append(
-                    TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
-                )
-        return positions
+        assigned = [(one.topic, one.partition) for one in partitions]
+        known = consumer.list_topics(timeout=30).topics  # asked by name, a topic may be made
+        there = {(topic, n) for topic in self._topics if topic in known for n in known[topic].partitions}
+        self._every = frozenset(there.union(assigned))
+        stands = self._stands(consumer, 30)
+        for partition in assigned:
+            self._place(partition, stands[partition])
+        return [_position(partition, stands[partition]) for partition in assigned]
+
+    def _stands(self, consumer: Consumer, timeout_s: float) -> dict[Partition, int | None]:
+        """Where the store stands in all partitions. Those of other workers too: that the store went back in
+        time may show in them alone, and the generation has to rise before anybody writes.
+        """
+        reached: dict[str, dict[int, int | None]] = {}
+        asked = [TopicPartition(*partition) for partition in sorted(self._every)]
+        for one in consumer.committed(asked, timeout=timeout_s):  # before the store's: see the class
+            # a commit of our own may still be on its way
+            offset = max(one.offset, self._passed.get((one.topic, one.partition), -1))
+            reached.setdefault(one.topic, {})[one.partition] = offset if offset >= 0 else None
+        return {
+            (topic, partition): offset
+            for topic, offsets in reached.items()
+            for partition, offset in self._resume(
+                topic, self._topic_id(topic), offsets, self._from_beginning
+            ).items()
+        }
+
+    def _look_back(self) -> None:
+        """Now and then: a store that fell back under a running worker is read again from where it
+        stands. Without this, what it forgot of a partition that is quiet now would stay forgotten.
+        """
+        if not self._at or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_BACK_S
+        try:
+            stands = self._stands(self._consumer, 3)
+        except (TransientError, KafkaException) as error:
+            log.info("whether the store went back in time is not known yet: %s", error)
+            return
+        for partition, offset in stands.items():
+            if partition in self._at and (offset or 0) < self._passed[partition]:
+                log.warning("the store went back in time: reading %s/%d again from %s", *partition, offset)
+                self._go_on_at(partition, offset)
 
     def _place(self, partition: Partition, offset: int | None) -> None:
         """Read a partition from here on, and forget what was received of it from elsewhere."""
-        self._at[partition] = offset
+        self._at[partition], self._passed[partition] = offset, offset or 0
         self._received = deque(one for one in self._received if (one.topic(), one.partition()) != partition)
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for one in partitions:
             self._at.pop((one.topic, one.partition), None)
+            self._passed.pop((one.topic, one.partition), None)
         consumer.incremental_unassign(partitions)
 
     # reading
 
     def take(self) -> Taken | None:
         """The next messages. Raises StartRefused when an offset expired or a topic is gone."""
+        self._look_back()
         self._fill()
         if self._failure is not None:
             raise self._failure
@@ -203,13 +240,17 @@ class KafkaReader:
         """Go on at these offsets with the partitions of a refused batch that are still owned and were not
         moved since.
         """
+        if any((offset or 0) < self._passed.get(partition, 0) for partition, offset in offsets.items()):
+            self._next_look = 0.0
+            self._look_back()
         for move, epoch in zip(taken.moves, taken.epochs, strict=True):
             partition = (move.topic, move.partition)
-            if partition not in self._at or self._epochs[partition] != epoch:
-                continue
-            offset = offsets[partition]
-            self._place(partition, offset)
-            self._seek(TopicPartition(*partition, OFFSET_BEGINNING if offset is None else offset))
+            if partition in self._at and self._epochs[partition] == epoch:
+                self._go_on_at(partition, offsets[partition])
+
+    def _go_on_at(self, partition: Partition, offset: int | None) -> None:
+        self._place(partition, offset)
+        self._seek(_position(partition, offset))
 
     def _seek(self, position: TopicPartition, patience_s: float = 10.0) -> None:
         """librdkafka refuses to seek while a partition's fetcher is starting or stopping, which passes."""
@@ -229,6 +270,7 @@ class KafkaReader:
         owned = [
             TopicPartition(m.topic, m.partition, m.next) for m in moves if (m.topic, m.partition) in self._at
         ]
+        self._passed |= {(one.topic, one.partition): one.offset for one in owned}
         if owned:
             try:
                 self._consumer.commit(offsets=owned, asynchronous=True)
@@ -248,12 +290,15 @@ class KafkaReader:
         """Put back a message that came before the pause took hold: read on from it."""
         partition: Partition = (early.topic() or "", early.partition() or 0)
         if partition in self._at:
-            at = self._at[partition]
-            self._seek(TopicPartition(*partition, OFFSET_BEGINNING if at is None else at))
+            self._seek(_position(partition, self._at[partition]))
 
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+
+def _position(partition: Partition, offset: int | None) -> TopicPartition:
+    return TopicPartition(*partition, OFFSET_BEGINNING if offset is None else offset)
 
 
 def _message(one: KafkaMessage, offset: int) -> Message:

@@ -4,18 +4,20 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, cast
 
 from flows.ingest import RECORD, Ingest
+from flows.progress import progress
 from flows.reader import AtEnd
 from flows.resolve import Counts
 from flows.running import Flow, Run, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
 from flows.stopping import Crash, Stop
+from flows.watch import Watch
 from flows.wiring import Wiring
 from schemas.errors import SettingsError
 from schemas.sources import FORMATS
@@ -36,6 +38,8 @@ class Source:
         cls, settings: Settings, source: str | None, format_name: str | None, is_import: bool
     ) -> Self | None:
         """What `--source` and `--as` mean together; None for the input as it is. Raises SettingsError."""
+        if source is None and is_import:
+            raise SettingsError("--import says when the lines of a --source count: name the file, or -")
         if source is None or (source == "kafka" and settings.source == "kafka"):
             return None
         if source == "kafka":
@@ -53,8 +57,12 @@ class Source:
         return cls(path, format_name, is_import)
 
     def open(self) -> BinaryIO:
-        """The stream of bytes."""
-        return sys.stdin.buffer if self.path is None else self.path.open("rb")
+        """The stream of bytes. Standard input has no buffer: a thread that waits for a writer would hold its
+        lock when the process ends, which Python answers with an abort.
+        """
+        if self.path is None:
+            return cast(BinaryIO, open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+        return self.path.open("rb")
 
     @property
     def size(self) -> int | None:
@@ -74,20 +82,38 @@ class Production:
         """Run `resolve`, `publish`, or (None) both."""
         self._stop.on_signals()
         with Wiring(self._settings) as parts:
+            parts.prepare_topics()
+            parts.store.sequence()  # what refuses to start does so in one line
             for name, place in parts.places:
                 self._say(f"{name:>15}: {place}")
-            parts.prepare_topics()
             run = Run(self._stop, Counts())
             ingest = self._ingest(parts)
             flows: list[Flow] = []
             if only != "publish":
                 at_end = _AtEnd(parts, ingest) if until_end else None
                 flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
+                patience_s = self._settings.stall_alarm_s
+                Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
             if only != "resolve":
                 flows.append(publish_flow(parts, run, self._crash, _no_more(tuple(flows), until_end)))
             started = time.monotonic()
-            run_flows(flows, self._stop)
-            self._say(_summary(run, time.monotonic() - started))
+            try:
+                with self._progress(run, ingest if until_end else None) as show:
+                    run_flows(flows, self._stop, show)
+            finally:  # a run that failed, or was told to end, has done something, too
+                self._say(_summary(run, time.monotonic() - started))
+
+    @contextmanager
+    def _progress(self, run: Run, ingest: Ingest | None) -> Iterator[Callable[[], None] | None]:
+        """A bar over the bytes of a file, moved by how many of its lines are resolved; none where no end is
+        known.
+        """
+        total = self._source.size if self._source is not None and ingest is not None else None
+        if ingest is None or total is None:
+            yield None
+            return
+        with progress("resolving", total, "bytes") as show:
+            yield lambda: show(ingest.bytes * min(run.counts.messages, ingest.lines) // max(ingest.lines, 1))
 
     def _ingest(self, parts: Wiring) -> Ingest | None:
         """Append the source in a thread of its own: the flows read what is there already."""

@@ -177,20 +177,23 @@ class OutboxReader:
         self._next_look = time.monotonic() + self._LOOK_S
         return self._store.snapshot_due()
 
-    def _walk(self, snapshot: int) -> Iterator[Parcel]:
+    def _walk(self, request: int) -> Iterator[Parcel]:
         """The whole answer, page by page; before each page, the transitions that it already contains."""
         start, position = self._store.sequence(), 0
         yield from self._up_to(start)
-        maker = SnapshotMaker(self._store.keyring, start, snapshot)
+        # each try has a number of its own, or what one that was cut off has sent would count as part of it
+        maker = SnapshotMaker(self._store.keyring, start, self._store.begin_snapshot())
         yield Parcel((maker.started(),))
         while True:
             position, as_of, found = self._store.page(position)
             yield from self._up_to(as_of)
+            if as_of.generation != start.generation:
+                return  # it is still asked for, and begins again under the new generation
             yield Parcel(tuple(maker.page(as_of, found)))
             if position == 0:
                 break
         yield Parcel((maker.ended(as_of),))
-        self._store.snapshot_done(snapshot)
+        self._store.snapshot_done(request)
 
     def _up_to(self, end: Cursor) -> Iterator[Parcel]:
         at = self._at if self._at is not None else self._store.cursor()

@@ -1,8 +1,12 @@
 """Runs flows in one process: a thread for each, until they end, and says how they ended."""
 
+import atexit
 import gc
 import logging
+import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +20,8 @@ from flows.stopping import Crash, InHalves, Steps, Stop
 from flows.wiring import Wiring
 
 log = logging.getLogger("nexus")
+
+_DRAIN_S = 7.0  # with what comes before and after, a process ends within the ten seconds that it is given
 
 
 @dataclass(slots=True)
@@ -41,19 +47,43 @@ def run_flows(flows: Sequence[Flow], stop: Stop, meanwhile: Callable[[], None] |
     """Run them until all have ended. `meanwhile` is called some times a second, for a progress bar.
 
     The caller's thread only waits, so that signals reach Python. Raises the failure that ended the run, if
-    one did.
+    one did. Once the end is asked for, who has not ended in time is left behind: a call to a server that does
+    not answer can take longer than anybody waits for a process to end.
     """
     _relax_collector()
-    threads = [threading.Thread(target=_run, args=(flow, stop), name=flow.name) for flow in flows]
+    threads = [
+        threading.Thread(target=_run, args=(flow, stop), name=flow.name, daemon=True) for flow in flows
+    ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.1)
-            if meanwhile is not None:
-                meanwhile()
+    asked: float | None = None
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(0.1 / len(threads))
+        if meanwhile is not None:
+            meanwhile()
+        asked = asked or (time.monotonic() if stop.requested else None)
+        if asked is not None and time.monotonic() - asked > _DRAIN_S:
+            _leave_behind(stop)
+            break
     if stop.failure is not None:
         raise stop.failure
+
+
+def _leave_behind(stop: Stop) -> None:
+    """Let the process end without its threads. What they hold moved no offset and no cursor, so the next run
+    does it again. The interpreter must not be taken down under them: the process ends as soon as everything
+    else is closed.
+    """
+    log.warning("a server does not answer: what is in hand is left to the next run")
+    code = 0 if stop.failure is None else 1
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    atexit.register(end)
 
 
 def _relax_collector() -> None:

@@ -6,10 +6,11 @@ underscore is librdkafka's dot).
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import (
@@ -30,7 +31,7 @@ DEFAULT_FILE = Path("nexus.yaml")
 _PREFIX = "NEXUS_"
 _NOT_SETTINGS = ("NEXUS_CONFIG", "NEXUS_TEST_")  # where the file is; what only the tests read
 _KAFKA_SECTIONS = ("kafka", "consumer", "producer")
-_SECRET_WORDS = ("password", "secret", "token", "key.pem", "jaas", "credentials")
+_SECRET_WORDS = ("password", "secret", "token", "key.pem", "jaas", "credentials", "oauthbearer.config")
 _OURS = {
     "group.id": "set `group` instead",
     "enable.auto.commit": "the offsets live in Redis",
@@ -52,16 +53,31 @@ class Redis(_Section):
     """Where the identity store is. Without a URL a private server runs in the data folder."""
 
     url: SecretStr | None = None
-    options: dict[str, Option] = Field(default_factory=dict, description="passed to redis-py's from_url")
+    options: dict[str, Option] = Field(
+        default_factory=dict, repr=False, description="passed to redis-py's from_url"
+    )
     relaxed_durability: bool = Field(False, description="a power cut may take back what was published")
     ephemeral: bool = Field(False, description="a trial: no append-only file is asked for")
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and urlsplit(url.get_secret_value()).scheme not in ("redis", "rediss", "unix"):
+    def _well_formed(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in ("redis", "rediss", "unix"):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if parts.scheme != "unix" and not _has_numbers(parts):
+            raise ValueError("must be like redis://HOST:PORT/0, where port and database are numbers")
         return url
+
+
+def _has_numbers(parts: SplitResult) -> bool:
+    """redis-py takes database 0 for one in words, without a word."""
+    try:
+        return parts.port != 0 and re.fullmatch(r"/?\d*", parts.path) is not None
+    except ValueError:
+        return False
 
 
 class Input(_Section):
@@ -77,7 +93,8 @@ class Input(_Section):
     def _from_environment(cls, topics: Any) -> Any:
         """In the environment: `topic=format,topic=format`."""
         if isinstance(topics, str) and "=" in topics:
-            return dict(pair.strip().split("=", 1) for pair in topics.split(",") if "=" in pair)
+            pairs = [pair.strip().partition("=") for pair in topics.split(",")]
+            return {topic.strip(): format_name.strip() for topic, _, format_name in pairs}
         return topics
 
     @field_validator("topics")
@@ -116,9 +133,15 @@ class Settings(_Section):
     stall_alarm_s: float = Field(60, gt=0, description="seconds without progress after which a run warns")
     group: str | None = Field(None, description="consumer group; default nexus-NAMESPACE")
     redis: Redis = Redis()
-    kafka: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of every client")
-    consumer: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of consumers")
-    producer: dict[str, Option] = Field(default_factory=dict, description="librdkafka options of producers")
+    kafka: dict[str, Option] = Field(
+        default_factory=dict, repr=False, description="librdkafka options of every client"
+    )
+    consumer: dict[str, Option] = Field(
+        default_factory=dict, repr=False, description="librdkafka options of consumers"
+    )
+    producer: dict[str, Option] = Field(
+        default_factory=dict, repr=False, description="librdkafka options of producers"
+    )
     input: Input = Input()
     output: Output = Output()
 
@@ -135,6 +158,23 @@ class Settings(_Section):
         Keys(self.namespace)
         if self.secret is not None:
             Keyring(self.namespace, self.secret.get_secret_value().encode())
+        return self
+
+    @model_validator(mode="after")
+    def _an_address(self) -> "Settings":
+        """Who sets anything of Kafka does not mean to run without it."""
+        if (self.kafka or self.consumer or self.producer) and not self.kafka.get("bootstrap.servers"):
+            raise ValueError("kafka.bootstrap.servers: name the brokers, as in localhost:9092")
+        return self
+
+    @model_validator(mode="after")
+    def _topics_apart(self) -> "Settings":
+        """A stream that reads what it writes would never end."""
+        named = [self.output.transitions, self.output.dead_letters, *self.input.topics]
+        if len(set(named)) != len(named):
+            raise ValueError(
+                "input.topics, output.transitions and output.dead_letters must be different topics"
+            )
         return self
 
     @property
@@ -161,10 +201,15 @@ class Settings(_Section):
                 f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}"
             )
         for section in _KAFKA_SECTIONS:
-            for name in shown[section]:
-                if any(word in name for word in _SECRET_WORDS):
-                    shown[section][name] = "***"
+            _hide(shown[section])
+        _hide(shown["redis"]["options"])
         return shown
+
+
+def _hide(options: dict[str, Any]) -> None:
+    for name in options:
+        if any(word in name for word in _SECRET_WORDS):
+            options[name] = "***"
 
 
 def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, **given: Any) -> Settings:
@@ -198,13 +243,27 @@ def _from_file(named: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings file {path} cannot be read: {type(error).__name__}") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
+    except RecursionError:
+        raise SettingsError(f"{path} is not YAML of any use: it is nested too deep") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise SettingsError(f"{path} is not YAML{f', line {mark.line + 1}' if mark else ''}") from None
     if not isinstance(values or {}, dict):
         raise SettingsError(f"{path} must be a mapping of settings")
     return dict(values or {})
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no name twice, of which YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """One mapping of the file."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingsError(f"setting {name} is given twice in the settings file")
+        return super().construct_mapping(node, deep)
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:

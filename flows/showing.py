@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.client import History, born
+from flows.replay import Report
 from resolver.store import Change, Entity
+from schemas.events import parse_position
+from schemas.identifiers import EntityType
 from schemas.instants import format_instant
 
 _SENTENCES = {
@@ -21,7 +24,7 @@ def entity_as_json(entity: Entity) -> dict[str, Any]:
         "entity_type": entity.entity_type,
         "entity_id": entity.entity_id,
         "size": entity.size,
-        "first_seen": born(entity),
+        "first_seen": _evidence(*parse_position(entity.first_seen)),
         "identifiers": [
             {"type": one.identifier_type, "value": one.identifier_value} for one in _sorted(entity)
         ],
@@ -38,6 +41,11 @@ def entity_for_people(entity: Entity) -> Iterator[str]:
         yield f"  and {entity.size - len(entity.members)} more"
 
 
+def nobody_as_json(entity_type: EntityType, blocked: str | None) -> dict[str, Any]:
+    """The answer where there is no entity: `blocked` names the list that takes the value out."""
+    return {"entity_type": entity_type, "entity_id": None, "blocked": blocked}
+
+
 def _sorted(entity: Entity) -> list[Any]:
     return sorted(entity.members, key=lambda one: (one.identifier_type, one.identifier_value))
 
@@ -48,7 +56,7 @@ def history_as_json(history: History) -> dict[str, Any]:
     return {
         "entity_id": history.entity_id,
         "now": history.now.entity_id,
-        "first_seen": born(history.now),
+        "first_seen": _evidence(*parse_position(history.now.first_seen)),
         "is_complete": history.is_complete,
         "changes": [
             {
@@ -57,15 +65,15 @@ def history_as_json(history: History) -> dict[str, Any]:
                 "moved": one.moved,
                 "generation": one.generation,
                 "number": one.number,
-                "cause": {
-                    "source": one.source,
-                    "event_id": one.event_id,
-                    "ingested_at": format_instant(one.ingested_at_ms),
-                },
+                "cause": _evidence(one.ingested_at_ms, one.source, one.event_id),
             }
             for one in history.changes
         ],
     }
+
+
+def _evidence(ingested_at_ms: int, source: str, event_id: str) -> dict[str, str]:
+    return {"source": source, "event_id": event_id, "ingested_at": format_instant(ingested_at_ms)}
 
 
 def history_for_people(history: History) -> Iterator[str]:
@@ -78,7 +86,8 @@ def history_for_people(history: History) -> Iterator[str]:
     elif now.entity_id == history.entity_id:
         yield f"  {born(now)}: first seen"
     for change in history.changes:
-        yield f"  {format_instant(change.ingested_at_ms)} by {change.source} {change.event_id}: {_sentence(change)}"
+        when = format_instant(change.ingested_at_ms)
+        yield f"  {when} by {change.source} {change.event_id}: {_sentence(change)}"
     if now.entity_id != history.entity_id:
         yield f"  answers today as {now.entity_id}, with {now.size} identifiers"
     else:
@@ -89,3 +98,36 @@ def _sentence(change: Change) -> str:
     return _SENTENCES[change.what].format(
         other=change.other_id, moved=change.moved, s="" if change.moved == 1 else "s"
     )
+
+
+def replay_as_json(report: Report, is_dry: bool) -> Iterator[dict[str, Any]]:
+    """A replay as one object for each reason."""
+    for reason, waiting in sorted(report.waiting.items()):
+        moved = report.replayed[reason]
+        yield {
+            "reason": reason,
+            "waiting": waiting,
+            "would_replay" if is_dry else "replayed": moved,
+            "refused": report.refused[reason],
+            "left": waiting if is_dry else waiting - moved,
+        }
+
+
+def replay_for_people(report: Report, is_dry: bool) -> Iterator[str]:
+    """A replay as lines."""
+    waiting, moved = sum(report.waiting.values()), sum(report.replayed.values())
+    if not waiting:
+        yield "No dead letters wait to be replayed."
+    else:
+        yield f"{'waiting':>9} {'to replay' if is_dry else 'replayed':>9}  reason"
+        for reason, count in report.waiting.most_common():
+            yield f"{count:>9,} {report.replayed[reason]:>9,}  {reason}"
+        yield f"{waiting:>9,} {moved:>9,}  in all"
+    for topic, count in sorted(report.others.items()):
+        yield f"{count:,} more are from {topic}, no input of this namespace: they stay where they are."
+    if report.unreadable:
+        yield f"{report.unreadable:,} more are not dead letters of Nexus: passed over."
+    if is_dry and moved:
+        yield "Nothing was moved: leave out --dry-run to replay them."
+    elif moved:
+        yield "They are in the input again, as of when they first came: `nexus run` resolves them."

@@ -7,16 +7,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from schemas.errors import NexusError, TransientError
 
 log = logging.getLogger("nexus")
 
 In = TypeVar("In")
+Item = TypeVar("Item")
+Written_contra = TypeVar("Written_contra", contravariant=True)
 Out = TypeVar("Out")
 
 
@@ -84,7 +86,8 @@ class Stop:
 class Crash:
     """Ends the process with SIGKILL at a named point, the nth time it is passed. For the chaos suite.
 
-    Every step of every flow has two points, `before-STEP` and `after-STEP`. `at` is `POINT` or `POINT:N`.
+    Every step of every flow has two points, `before-STEP` and `after-STEP`; `bury` and `send` have one more
+    in the middle of what they write, `within-STEP`. `at` is `POINT` or `POINT:N`.
     """
 
     at: str | None = None
@@ -99,6 +102,10 @@ class Crash:
             self._passed[point] = self._passed.get(point, 0) + 1
             if self._passed[point] == int(nth or 1):
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def aims_at(self, point: str) -> bool:
+        """Whether this is the point."""
+        return self.at is not None and self.at.partition(":")[0] == point
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +136,33 @@ class Steps:
             return result
 
         return guarded
+
+
+class Writes(Protocol[Written_contra]):
+    """A sink of either kind."""
+
+    def write(self, items: Sequence[Written_contra], /) -> None:
+        """Returns when all are durable."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InHalves(Generic[Item]):
+    """A sink whose batches go out in two halves, with a crash point between them. For the chaos suite."""
+
+    sink: Writes[Item]
+    crash: Crash
+    point: str
+
+    def write(self, items: Sequence[Item]) -> None:
+        """Returns when all are durable."""
+        if half := len(items) // 2:
+            self.sink.write(items[:half])
+            self.crash(self.point)
+        self.sink.write(items[half:])
+
+    def close(self) -> None:
+        """Let go of the sink."""
+        self.sink.close()

@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import redis
+from confluent_kafka import Consumer, KafkaException
 from redis.backoff import ExponentialBackoff
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redis-py's names
 from redis.retry import Retry
 
@@ -91,11 +93,12 @@ class Wiring:
         else:
             url = self._open.enter_context(PrivateRedis(self.settings.data / "redis")).url
         try:
-            client: redis.Redis = redis.Redis.from_url(url, **options)
-            self._open.callback(client.close)
-            return client
+            client: redis.Redis = redis.Redis.from_url(url, **_typed(options))
+            client.connection_pool.make_connection()  # not connected yet: it is here that options are refused
         except (TypeError, ValueError) as error:
-            raise SettingsError(f"redis: {error}") from error
+            raise SettingsError(f"redis.options: {error}") from error
+        self._open.callback(client.close)
+        return client
 
     @cached_property
     def store(self) -> RedisStore:
@@ -157,6 +160,7 @@ class Wiring:
         if self.settings.source == "log":
             return
         section, output = self.settings.input, self.settings.output
+        self._refuse_wrong_options()
         admin = admin_client(_strings(self.settings.kafka))
         plans = [
             TopicPlan.output(name, output.partitions, output.replication_factor)
@@ -167,6 +171,14 @@ class Wiring:
             check_input_topic(admin, topic, section.trust_producer_clocks)
         check_output_topic(admin, output.transitions)
         check_output_topic(admin, output.dead_letters, tuple(section.topics))
+
+    def _refuse_wrong_options(self) -> None:
+        """Make a client of each kind, unconnected: a wrong option is told before anything begins."""
+        KafkaTransitions(self.producer_config, self.settings.output.transitions).close()
+        try:
+            Consumer(dict(self.consumer_config)).close()
+        except KafkaException as error:
+            raise SettingsError(f"kafka: {error.args[0].str()}; correct it in the settings") from error
 
     def readers(self, *, from_beginning: bool = False, until_end: bool = False) -> ReaderFactory:
         """What makes each worker's reader."""
@@ -218,6 +230,19 @@ class Wiring:
         yield "input", f"{', '.join(settings.input.topics)} at {settings.kafka['bootstrap.servers']}"
         yield "transitions", settings.output.transitions
         yield "dead letters", settings.output.dead_letters
+
+
+def _typed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for redis-py: what the environment can only give as text, as redis-py reads it in a URL."""
+    typed = dict(options)
+    parsers: Mapping[str, Any] = URL_QUERY_ARGUMENT_PARSERS
+    for name, parse in parsers.items():
+        if isinstance(typed.get(name), str):
+            try:
+                typed[name] = parse(typed[name])
+            except ValueError:
+                raise SettingsError(f"redis.options.{name}: not a value that redis-py takes") from None
+    return typed
 
 
 def _strings(options: Mapping[str, Any]) -> dict[str, str]:

@@ -13,8 +13,9 @@ from schemas.events import INGESTED_AT_HEADER, Message
 
 REASON_HEADER: Final = "nexus-reason"
 READ_AS_HEADER: Final = "nexus-read-as"
-"""The format that the message was read as. Not `nexus-format`: that is the producer's own word, where there is one, and
-a replay must not make a wrong setting of the topic into one."""
+"""The format that the message was read as. Not `nexus-format`: that is the producer's own word, where there
+is one, and a replay must not make a wrong setting of the topic into one.
+"""
 
 _CONNECT: Final = "__connect.errors."
 _TOPIC: Final = _CONNECT + "topic"
@@ -81,9 +82,10 @@ def from_headers(headers: Sequence[tuple[str, bytes]], key: bytes | None, value:
 
 
 def replay_headers(dead_letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """The headers to send the message in again with: the producer's, with its format if it named one, and the first
-    `ingested_at`. Where the producer named no format, what the topic is set to now counts, so that a corrected setting
-    helps."""
+    """The headers to send the message in again with: the producer's, with its format if it named one, and
+    the first `ingested_at`. Where the producer named no format, what the topic is set to now counts, so
+    that a corrected setting helps.
+    """
     message = dead_letter.message
     return [*_producers(message.headers), (INGESTED_AT_HEADER, str(message.ingested_at_ms).encode())]
 

@@ -7,6 +7,7 @@ from schemas.errors import BadMessage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:)(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
@@ -32,7 +33,10 @@ def parse_instant(text: str, path: str) -> int:
         )
     except ValueError:
         raise BadMessage("instant", f"{path}: no such date, time or zone") from None
-    return (moment - _EPOCH) // _MILLISECOND
+    instant = (moment - _EPOCH) // _MILLISECOND
+    if instant < _FIRST:  # its zone takes it back into the year 0, and it could not be written out again
+        raise BadMessage("instant", f"{path}: no such date, time or zone")
+    return instant
 
 
 def format_instant(milliseconds: int) -> str:

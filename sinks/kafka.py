@@ -23,6 +23,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from schemas import dead_letters as dead_letter_format
 from schemas.dead_letters import DeadLetter
 from schemas.errors import NexusError, SettingsError, SinkUnavailable, TerminalError
+from schemas.events import Message
 from schemas.transitions import Change, Transition, entity_keys, to_json
 from sinks.kafka_errors import error_of, translated
 
@@ -187,6 +188,27 @@ class KafkaDeadLetters:
             _Outgoing(letter.message.key, letter.message.value, [*dead_letter_format.headers(letter)])
             for letter in dead_letters
         )
+
+    def close(self) -> None:
+        """Let go of the connections; nothing is pending after any `write`."""
+        self._topic.close()
+
+
+class KafkaMessages:
+    """Puts messages into a topic as they are: key, value and headers. For what came in before and comes
+    again.
+
+    A DeadLetterSink in all but what it is given: `write` returns when every message is acknowledged, or
+    raises.
+    """
+
+    def __init__(self, producer_config: Mapping[str, str], topic: str) -> None:
+        """Any librdkafka option may be given, but none that would void a promise (SettingsError)."""
+        self._topic = _Topic(producer_config, topic)
+
+    def write(self, messages: Sequence[Message]) -> None:
+        """Return when all are acknowledged. SinkUnavailable names the topic, never a value."""
+        self._topic.write(_Outgoing(one.key, one.value, [*one.headers]) for one in messages)
 
     def close(self) -> None:
         """Let go of the connections; nothing is pending after any `write`."""

@@ -8,6 +8,7 @@ makes a topic of its own accord, with the number of partitions that it likes, an
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -74,7 +75,10 @@ def ensure_topics(admin: AdminClient, plans: Sequence[TopicPlan]) -> list[str]:
     if not missing:
         return []
     futures = admin.create_topics([_new_topic(plan) for plan in missing], request_timeout=_TIMEOUT_S)
-    return [name for name, future in futures.items() if _was_made(name, future)]
+    made = [name for name, future in futures.items() if _was_made(name, future)]
+    for plan in missing:
+        _wait_until_known(admin, plan.name)
+    return made
 
 
 def check_input_topic(admin: AdminClient, topic: str, trust_producer_clocks: bool = False) -> None:
@@ -154,6 +158,22 @@ def _was_made(name: str, future: Future[None]) -> bool:
             return False
         raise _translated(error, f"make topic {name}") from error
     return True
+
+
+def _wait_until_known(admin: AdminClient, topic: str) -> None:
+    """A topic that was just made, by us or by another, is for some moments unknown to the broker that is
+    asked.
+    """
+    until = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            _topic_config(admin, topic)
+        except StartRefused:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _make_on_mock_cluster(admin: AdminClient, plans: Sequence[TopicPlan]) -> list[str]:

@@ -6,16 +6,23 @@ runnable blocks of one page run in their order in the same folder, as a reader p
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, SecretStr
+
+from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -117,3 +124,101 @@ def test_make_begins_with_help() -> None:
     done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
     phony = re.findall(r"^\.PHONY: ([a-z-]+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert re.findall(r"^make ([a-z-]+) ", done.stdout, re.MULTILINE) == phony
+
+
+# settings
+
+
+def settings(
+    model: type[BaseModel] = Settings, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give the path of every setting with its default."""
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            yield from settings(type(default), (*path, name))
+        else:
+            yield (*path, name), default
+
+
+def as_written(default: Any) -> str:
+    """Give a default as the table has it."""
+    match default:
+        case None | SecretStr():
+            return "none"
+        case bool():
+            return f"`{str(default).lower()}`"
+        case dict():
+            return (
+                "`" + ",".join(f"{key}={value}" for key, value in default.items()) + "`"
+                if default
+                else "none"
+            )
+    return f"`{default}`"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """docs/settings.md has a row for each setting and none besides, with variable and true default."""
+    rows = re.findall(
+        r"^\| `([a-z._]+)` \| `(NEXUS_[A-Z_]+?)(?:__…)?` \| ([^|]+) \|",
+        (ROOT / "docs/settings.md").read_text(),
+        re.MULTILINE,
+    )
+    written = {name: (variable, default.strip()) for name, variable, default in rows}
+    expected = {
+        ".".join(path): ("NEXUS_" + "__".join(path).upper(), as_written(default))
+        for path, default in settings()
+    }
+    assert written == expected
+
+
+def test_what_is_not_yours_to_set_is_documented() -> None:
+    """Each option that is refused is in docs/settings.md."""
+    from flows.settings import _OURS
+
+    page = (ROOT / "docs/settings.md").read_text()
+    assert [name for name in _OURS if f"`{name}`" not in page] == []
+
+
+# refusals
+
+
+def sentences() -> list[str]:
+    """Give every text in the code, with … where a value is put in, and each split text in one piece."""
+    found = []
+    for package in ("flows", "resolver", "sinks", "schemas"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.JoinedStr):
+                    parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found
+
+
+def test_what_operating_quotes_is_what_nexus_says() -> None:
+    """The first column of the refusals in docs/operating.md is in a text of the code, word for word."""
+    chapter = (ROOT / "docs/operating.md").read_text().partition("## It refuses to start")[2]
+    quoted = re.findall(r"^\| `([^`]+)` \|", chapter, re.MULTILINE)
+    said = sentences()
+    assert len(quoted) >= 15
+    assert [words for words in quoted if not any(words in sentence for sentence in said)] == []
+
+
+# examples
+
+
+def test_every_example_is_json() -> None:
+    """What the pages show as JSON can be parsed."""
+    for page in PAGES:
+        for example in blocks(page, "json"):
+            json.loads(example)
+
+
+def test_the_transition_that_is_shown_is_one() -> None:
+    """The example in docs/consuming.md is a transition that Nexus could have sent."""
+    from schemas.transitions import from_json
+
+    (example,) = blocks(ROOT / "docs/consuming.md", "json")
+    assert from_json(example.encode()).transition == "entities_merged"

@@ -15,6 +15,7 @@ from resolver.store import Cursor, Move
 from schemas.errors import SinkUnavailable
 from schemas.events import Message
 from schemas.identifiers import Keyring
+from schemas.transitions import EntityCreated
 from sinks.memory import MemoryDeadLetters
 
 KEYRING = Keyring("test")
@@ -129,7 +130,9 @@ def test_first_time_of_arrival_counts(bench: Bench) -> None:
     replayed = Message("topic", 0, 0, 1, 9_000, GOOD, None, (("nexus-ingested-at", b"500"),))
     bench.run(Taken(bench.reader, (replayed,), taken.moves, taken.epochs))
     (entry,) = bench.store.outbox(Cursor(0, 0), 10, 1)
-    assert getattr(entry.transitions[0], "cause").ingested_at == "1970-01-01T00:00:00.500Z"  # noqa: B009
+    (made,) = entry.transitions
+    assert isinstance(made, EntityCreated)
+    assert made.cause.ingested_at == "1970-01-01T00:00:00.500Z"
 
 
 def test_terminal_errors_are_not_tried_again(bench: Bench) -> None:

@@ -71,8 +71,8 @@ def test_a_message_that_dies_twice_does_not_collect_headers() -> None:
 
 
 def test_a_replay_carries_what_decoding_needs_and_no_more() -> None:
-    """The producer's headers and the first instant. What a topic was set to is not made into the producer's word, or
-    correcting the setting would not help.
+    """The producer's headers and the first instant. What a topic was set to is not made into the producer's
+    word, or correcting the setting would not help.
     """
     assert replay_headers(_LETTER) == [
         ("trace", b"\x00\xff"),
@@ -82,7 +82,9 @@ def test_a_replay_carries_what_decoding_needs_and_no_more() -> None:
 
 
 def test_a_format_that_the_producer_named_stays_named() -> None:
-    """The header `nexus-format` is the producer's: it goes out with the dead letter and comes back with the replay."""
+    """The header `nexus-format` is the producer's: it goes out with the dead letter and comes back with the
+    replay.
+    """
     said = ("nexus-format", b"stripe")
     letter = DeadLetter(message(b"{", headers=(said,)), "not-json", "the text is not JSON", "stripe")
     assert said in headers(letter)

@@ -1,0 +1,1 @@
+"""Crashes on purpose, on a real broker and a real redis-server, with the real command line in processes."""

@@ -1,0 +1,151 @@
+"""One namespace on real servers: its input, its processes, and the questions it has to answer rightly."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from demo_producer import Record, records
+from resolver.redis_store import RedisStore
+from schemas.identifiers import Keyring
+from schemas.mapping import Name
+from tests.chaos import topics
+from tests.chaos.processes import Process, environment, until
+from tests.services import make_topic
+
+# quick to notice a process that was killed, and batches so small that few events make many
+QUICK = {
+    "NEXUS_BATCH": "40",
+    "NEXUS_CONSUMER__SESSION_TIMEOUT_MS": "2000",
+    "NEXUS_CONSUMER__HEARTBEAT_INTERVAL_MS": "300",
+    "NEXUS_KAFKA__RECONNECT_BACKOFF_MAX_MS": "500",
+}
+
+FAULTS = "duplicates=5,late=5,shuffled=5,junk=3,malformed=6"
+
+
+class World:
+    """A namespace that nobody else uses. Processes that are left over are killed when it ends.
+
+    `places` says where each produced record is; `settings` are the environment of every process.
+    """
+
+    def __init__(
+        self, folder: Path, kafka: str, redis_url: str, partitions: int = 3, **settings: str
+    ) -> None:
+        self.namespace = f"chaos-{uuid.uuid4().hex[:8]}"
+        self.kafka, self.redis_url = kafka, redis_url
+        self.group = f"nexus-{self.namespace}"
+        self.inputs = {name: f"{self.namespace}-{name}" for name in ("segment", "stripe")}
+        self.transitions, self.dead_letters = f"{self.namespace}-transitions", f"{self.namespace}-dead"
+        self.partitions = partitions
+        self.places: dict[topics.Place, Record] = {}
+        self.processes: list[Process] = []
+        self.settings = {**QUICK, **self._addresses(), "NEXUS_DATA": str(folder / "data"), **settings}
+        self._folder = folder
+        for topic in self.inputs.values():
+            make_topic(kafka, topic, partitions)
+
+    def _addresses(self) -> dict[str, str]:
+        return {
+            "NEXUS_NAMESPACE": self.namespace,
+            "NEXUS_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
+            "NEXUS_REDIS__URL": self.redis_url,
+            "NEXUS_INPUT__TOPICS": ",".join(f"{topic}={name}" for name, topic in self.inputs.items()),
+            "NEXUS_OUTPUT__TRANSITIONS": self.transitions,
+            "NEXUS_OUTPUT__DEAD_LETTERS": self.dead_letters,
+            "NEXUS_OUTPUT__PARTITIONS": "3",
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self.processes:
+            process.kill9()
+
+    # what happens
+
+    def produce(self, stream: Iterable[Record]) -> None:
+        """Send records into the input."""
+        self.places |= topics.produce(self.kafka, self.inputs, stream)
+
+    def start(self, *arguments: str, **settings: str) -> Process:
+        """Start a command, with more settings if need be."""
+        folder = self._folder / f"{self.namespace}-{len(self.processes)}"
+        process = Process(folder, arguments, environment({**self.settings, **settings}))
+        self.processes.append(process)
+        return process
+
+    def finish(self, *options: str, seconds: float = 60.0) -> Process:
+        """Work off all that there is, in one process of two workers that ends by itself."""
+        process = self.start("run", "--until-end", "--workers", "2", *options)
+        process.ends_well(seconds)
+        return process
+
+    def told(self, *arguments: str) -> list[dict[str, str]]:
+        """What a command answers, line by line."""
+        process = self.start(*arguments)
+        process.ends_well()
+        return [json.loads(line) for line in process.stdout.splitlines()]
+
+    # what can be seen
+
+    @property
+    def keyring(self) -> Keyring:
+        """The namespace's keys."""
+        return Keyring(self.namespace)
+
+    @property
+    def store(self) -> RedisStore:
+        """The store, to be looked at; it must have been opened before."""
+        return RedisStore(redis.Redis.from_url(self.redis_url), self.namespace, self.keyring)
+
+    @property
+    def exported(self) -> dict[Name, str]:
+        """What `nexus export` says of persons and groups."""
+        return {
+            (entity_type, line["identifier_type"], line["identifier_value"]): line["entity_id"]
+            for entity_type in ("person", "group")
+            for line in self.told("export", entity_type)
+        }
+
+    @property
+    def applied(self) -> int:
+        """The messages that the store has passed."""
+        return sum(sum(self.store.offsets(topic).values()) for topic in self.inputs.values())
+
+    def wait_until_applied(self, count: int, seconds: float = 40.0) -> None:
+        """Wait until the store has passed so many messages."""
+        self._until(f"{count} messages applied", lambda: self.applied >= count, seconds)
+
+    def wait_until_done(self, seconds: float = 40.0) -> None:
+        """Wait until every produced message is applied and every transition published."""
+        self.wait_until_applied(len(self.places), seconds)
+        self._until("all published", lambda: self.store.waiting() == 0, seconds)
+
+    def _until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
+        try:
+            until(what, is_so, seconds)
+        except AssertionError as late:
+            said = (f"{each.name}, code {each.code}:\n{each.stderr[-3_000:]}" for each in self.processes)
+            raise AssertionError("\n".join([str(late), *said])) from None
+
+
+def customers(count: int, seed: int = 1, faults: str = FAULTS) -> list[Record]:
+    """A stream of made-up customers with duplicates, late, shuffled, junk and malformed messages in it."""
+    return list(records(seed=seed, count=count, faults=faults))
+
+
+def halves(count: int, seed: int = 1) -> tuple[list[Record], list[Record]]:
+    """One stream, cut in the middle."""
+    stream = customers(count, seed)
+    return stream[: count // 2], stream[count // 2 :]

@@ -1,0 +1,98 @@
+"""The command line as somebody at a terminal has it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from flows.cli import main
+from schemas.events import FORMAT_HEADER
+from schemas.records import encode_record
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SECONDS = 60
+
+
+def environment(settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """Give an environment in which nothing is configured but these settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")}
+    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **settings}
+
+
+def command(*arguments: str) -> list[str]:
+    """Give the command line of `nexus` with these arguments."""
+    return [sys.executable, "-m", "flows", *arguments]
+
+
+def nexus(
+    folder: Path,
+    *arguments: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    stdin: bytes = b"",
+    code: int | None = 0,
+) -> subprocess.CompletedProcess[str]:
+    """Run `nexus` in a folder; it must end with this code (None: any), and never shows a traceback."""
+    done = subprocess.run(
+        command(*arguments), cwd=folder, env=environment(settings), input=stdin,
+        capture_output=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in err, err
+    assert code is None or done.returncode == code, f"code {done.returncode}\n{out}\n{err}"
+    return subprocess.CompletedProcess(arguments, done.returncode, out, err)
+
+
+def typed(
+    folder: Path, *arguments: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run `nexus` in this process: quick, for many small questions that need none of their own."""
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, environment(settings), clear=True),
+        mock.patch("sys.argv", ["nexus", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def answers(done: subprocess.CompletedProcess[str]) -> list[Any]:
+    """Give what a command with --json said, a value a line."""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def call(message_id: str, /, **fields: object) -> bytes:
+    """Give a Segment identify call."""
+    common = {"type": "identify", "messageId": message_id, "timestamp": "2026-01-05T10:00:00Z"}
+    return json.dumps({**common, **fields}).encode()
+
+
+def write_lines(path: Path, lines: Sequence[bytes]) -> str:
+    """Write lines into a file and give its name."""
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    return str(path)
+
+
+def record(value: bytes | None, ingested_at_ms: int, format_name: str = "segment") -> bytes:
+    """Give a record line of a format."""
+    return encode_record(
+        value, ingested_at_ms=ingested_at_ms, headers=[(FORMAT_HEADER, format_name.encode())]
+    )
