@@ -33,6 +33,8 @@ def test_a_publisher_that_is_killed_is_replaced_within_the_locks_time(world: Wor
     world.produce(stream[:300])
     world.wait_until_done()
     other = world.start("publish")
+    until("a second publisher", lambda: "transitions:" in other.stderr)
+    time.sleep(1)  # it says where it will publish a little before it could
     world.produce(stream[300:600])
     world.wait_until_done()
     assert repeated(world) == 0
@@ -76,6 +78,7 @@ def test_a_full_outbox_makes_the_stream_wait(make_world: MakeWorld) -> None:
     until("a full outbox", lambda: world.store.waiting() >= limit)
     time.sleep(1)
     waiting, applied = world.store.waiting(), world.applied
+    assert applied < len(world.places), "the stream did not wait"
     members = set(topics.members(world.kafka, world.group))
     time.sleep(7)  # a member that does not poll for so long is put out of the group
     assert (world.store.waiting(), world.applied) == (waiting, applied)

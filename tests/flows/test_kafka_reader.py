@@ -25,7 +25,7 @@ from tests.end_to_end.programs import eventually
 PARTITIONS = 4  # what the mock cluster gives a topic of its own making
 EACH = 50
 BATCH = 20
-QUICK = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 200, "log_level": 0}
+QUICK = {"session.timeout.ms": 4000, "heartbeat.interval.ms": 200, "log_level": 0}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ class Place:
         self.stack.callback(reader.close)
         return reader
 
-    def settle(self, *readers: KafkaReader, seconds: float = 4) -> None:
+    def settle(self, *readers: KafkaReader, seconds: float = 5) -> None:
         """Let the group come to rest: everybody polls for longer than a rebalance takes."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -252,7 +252,7 @@ def test_reading_begins_at_the_store_s_offsets(place: Place) -> None:
     place.store.offsets = {(place.topic, partition): 30 for partition in range(PARTITIONS)}
     place.store.fault, place.store.faults = StoreUnavailable("away"), 2
     producer = Producer({"bootstrap.servers": place.bootstrap, "log_level": 0})
-    headers: list[tuple[str, bytes | None]] = [("a", b"\xff"), ("a", None)]
+    headers: list[tuple[str, str | bytes | None]] = [("a", b"\xff"), ("a", None)]
     producer.produce(place.topic, None, b"\xffkey", 0, timestamp=1_767_600_000_123, headers=headers)
     assert producer.flush(10) == 0
     applied = work_off(place, place.reader(), until=lambda: place.store.has_passed(place.topic, 0, EACH + 1))
@@ -363,10 +363,10 @@ def test_a_reader_that_leaves_hands_its_partitions_over(place: Place) -> None:
 
 def test_waiting_keeps_the_membership_and_loses_nothing(place: Place) -> None:
     """`keep_alive` polls beyond max.poll.interval.ms while a batch has to wait; reading goes on after it."""
-    reader = place.reader(**{"max.poll.interval.ms": 2000})
+    reader = place.reader(**{"max.poll.interval.ms": 4000})
     applied = [take(reader)]
     epochs = applied[0].epochs
-    until = time.monotonic() + 3
+    until = time.monotonic() + 5
     while time.monotonic() < until:
         reader.keep_alive()
         time.sleep(0.1)
