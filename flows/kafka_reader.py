@@ -20,6 +20,7 @@ log = logging.getLogger("nexus.kafka")
 Partition = tuple[str, int]
 
 _PATIENCE_S = 60.0
+_ASK_S = 8.0  # a coordinator that comes back may leave a question unanswered: ask again
 _LOOK_BACK_S = 5.0  # how often each worker looks whether the store went back in time
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
@@ -109,10 +110,10 @@ class KafkaReader:
 
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         assigned = [(one.topic, one.partition) for one in partitions]
-        known = consumer.list_topics(timeout=30).topics  # asked by name, a topic may be made
+        known = consumer.list_topics(timeout=_ASK_S).topics  # asked by name, a topic may be made
         there = {(topic, n) for topic in self._topics if topic in known for n in known[topic].partitions}
         self._every = frozenset(there.union(assigned))
-        stands = self._stands(consumer, 30)
+        stands = self._stands(consumer, _ASK_S)
         for partition in assigned:
             self._place(partition, stands[partition])
         return [_position(partition, stands[partition]) for partition in assigned]

@@ -51,16 +51,18 @@ def test_a_batch_that_a_zombie_still_holds_is_refused(
 
     armed = threading.Event()
     first, second = halves(800)
+    later = customers(400, seed=2)
     with RedisProxy(redis_server.url, before=hold) as proxy:
         world = make_world()
         world.produce(first)
         world.finish()
         apply = world.store._apply.sha  # the one call that is to be held
         armed.set()
-        zombie = world.start("run", "resolve", NEXUS_REDIS__URL=proxy.url)
+        zombie = world.start("run", "resolve", NEXUS_REDIS__URL=proxy.url, NEXUS_BATCH="1")
         world.produce(second)
         until("a batch on its way", on_its_way.is_set)
         zombie.send(signal.SIGSTOP)
+        world.produce(later)
         world.finish()
         zombie.send(signal.SIGCONT)
         release.set()

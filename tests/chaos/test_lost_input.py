@@ -17,7 +17,9 @@ def test_a_topic_that_was_made_again_is_refused(world: World) -> None:
     world.produce(customers(200))
     world.finish()
     topics.delete(world.kafka, world.inputs["segment"])
-    make_topic(world.kafka, world.inputs["segment"], world.partitions)
+    make_topic(
+        world.kafka, world.inputs["segment"], world.partitions, {"max.message.bytes": str(topics.LARGEST)}
+    )
     world.produce(customers(400, seed=2))
     world.start("run", "--workers", "2").is_refused("deleted and created again", "--from-beginning")
 

@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,12 +93,12 @@ class Storm:
 
 
 @pytest.fixture
-def storm(tmp_path: Path, start_kafka: object) -> Iterator[Storm]:
+def storm(tmp_path: Path, start_kafka: Callable[[], KafkaServer]) -> Iterator[Storm]:
     """Give a storm over servers of its own, from the seed in the environment or a new one; it is printed."""
     seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(1 << 32))
     print(f"\n{SEED}={seed}")
     with (
-        start_kafka() as broker,  # type: ignore[operator]
+        start_kafka() as broker,
         RedisServer(tmp_path / "own-redis") as store,
         World(tmp_path, broker.bootstrap, store.url) as world,
     ):

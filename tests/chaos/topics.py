@@ -16,6 +16,7 @@ Place: TypeAlias = tuple[str, int, int]
 """Topic, partition, offset."""
 
 _PATIENCE_S = 30.0
+LARGEST = 8 * 1024 * 1024  # bytes: some of the malformed messages are malformed in that they are large
 
 
 class Committed(NamedTuple):
@@ -79,7 +80,9 @@ def _consumer(bootstrap: str) -> Consumer:
 
 def produce(bootstrap: str, topics: Mapping[str, str], records: Iterable[Record]) -> dict[Place, Record]:
     """Send records to the topics of their formats; returns where each of them is."""
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.max.bytes": LARGEST}
+    )
     places: dict[Place, Record] = {}
 
     def note(record: Record) -> Callable[[object, KafkaMessage], None]:

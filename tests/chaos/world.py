@@ -50,7 +50,7 @@ class World:
         self.settings = {**QUICK, **self._addresses(), "NEXUS_DATA": str(folder / "data"), **settings}
         self._folder = folder
         for topic in self.inputs.values():
-            make_topic(kafka, topic, partitions)
+            make_topic(kafka, topic, partitions, {"max.message.bytes": str(topics.LARGEST)})
 
     def _addresses(self) -> dict[str, str]:
         return {
