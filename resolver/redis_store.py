@@ -4,6 +4,7 @@ The scripts are in `lua/`, one file per part of an operation, joined here. `lua/
 and each part the layout of the records it makes.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -35,6 +36,8 @@ from resolver.store import (
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+
+log = logging.getLogger("nexus.store")
 
 SCHEMA_VERSION = "1"
 
@@ -189,7 +192,13 @@ class RedisStore:
                 "restore Redis from its append-only file, or start with --from-beginning to "
                 "resolve the topic anew"
             )
-        return {p: int(value) if value else None for p, value in zip(committed, reply[2:], strict=True)}
+        if reply[2] == b"1":
+            log.warning(
+                "the store went back in time: it replays under the new generation %s. Once it has caught up, "
+                "run `nexus publish --snapshot`, so that every consumer is told what it may have missed",
+                reply[1].decode(),
+            )
+        return {p: int(value) if value else None for p, value in zip(committed, reply[3:], strict=True)}
 
     # the outbox
 

@@ -8,7 +8,7 @@ under each of its keys. `EntityMapping` makes one order of it:
    that was applied before is a duplicate and changes nothing.
 2. A higher generation says that the store went back in time. Its numbers start at 1 again. What is known
    stays known, since the same causes give the same changes, and what older generations still say is left to
-   the snapshot that every new generation brings.
+   the snapshot that is sent once the store has caught up (`nexus publish --snapshot`).
 3. A snapshot says the whole answer. It is kept aside until all its messages are there, and until every
    change up to its end was applied. Then each of its identifiers is set to the entity it names, unless a
    later change spoke of it, and followed through the merges that came after. Identifiers that neither the

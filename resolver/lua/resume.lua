@@ -3,7 +3,7 @@
 -- KEYS   1 meta 2 offsets 3 topics 4 rewinds (HASH each)
 -- ARGV   1 topic  2 the broker's id of it ('' unknown)  3 '1': begin again where there is no offset
 --        then pairs: partition field, offset the consumer group committed ('' none)
--- Reply  {'ok', generation, offset ('' none), ...}
+-- Reply  {'ok', generation, '1' if it is a new one, offset ('' none), ...}
 --        {'recreated', id known}        the topic is another one than the offsets are of
 --        {'emptied', partition field}   the group has read on, the store knows nothing
 -- Cost   linear in the partitions
@@ -16,7 +16,7 @@ local known = redis.call('HGET', TOPICS, ARGV[1])
 if known and ARGV[2] ~= '' and known ~= ARGV[2] then return {'recreated', known} end
 
 local is_empty = redis.call('HLEN', OFFSETS) == 0
-local reply, falls, is_falling, forgotten = {'ok', ''}, {}, false, {}
+local reply, falls, is_falling, forgotten = {'ok', '', '0'}, {}, false, {}
 for i = 4, #ARGV, 2 do
   local field, group = ARGV[i], tonumber(ARGV[i + 1]) or 0
   local offset = redis.call('HGET', OFFSETS, field)
@@ -42,6 +42,7 @@ if is_falling then
   local next_one = tonumber(redis.call('HGET', META, 'generation')) + 1
   local generation = math.max(next_one, tonumber(redis.call('TIME')[1]))
   redis.call('HSET', META, 'generation', string.format('%.0f', generation), 'number', '0')
+  reply[3] = '1'
 end
 reply[2] = redis.call('HGET', META, 'generation')
 return reply

@@ -215,6 +215,15 @@ def test_resume_where_the_store_stands(pair: Pair) -> None:
     assert pair.store.sequence().generation == generation
 
 
+def test_a_fall_is_told(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    """Who runs the store is told that it fell, once, and what to do when it has caught up."""
+    pair.store.apply(batch(event(1, ("user_id=a",))))
+    for _ in range(2):
+        pair.store.resume("topic", "id", {0: 50})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "nexus publish --snapshot" in caplog.text
+
+
 def test_store_that_went_back_in_time(pair: Pair) -> None:
     """A store behind its group goes on from its own offsets, under one new generation for the whole fall."""
     pair.store.apply(Batch((Move("topic", 0, None, 10), Move("topic", 1, None, 10)), ()))
