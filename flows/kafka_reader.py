@@ -51,9 +51,8 @@ class Resume(Protocol):
 class KafkaReader:
     """A member of the consumer group. See `Reader` for the promise.
 
-    On assignment it reads the group's offsets first and the store's after them, so that the store can only
-    look ahead of the group unless it went back in time. `seen_end` collects the ends of partitions, where
-    the run is to stop there.
+    On assignment, and now and then after it, it reads the group's offsets first and the store's after them,
+    so that the store can only look ahead of the group unless it went back in time.
     """
 
     def __init__(

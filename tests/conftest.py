@@ -52,6 +52,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
+@pytest.fixture(scope="session")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A Redis without an append-only file: what is tested here is the answer."""
+    folder = tmp_path_factory.mktemp("redis")
+    with (
+        RedisServer(folder, config={"appendonly": "no"}) as server,
+        redis.Redis.from_url(server.url) as client,
+    ):
+        yield client
+
+
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
     """Give the URL of the shared redis-server, emptied for this test."""

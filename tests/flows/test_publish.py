@@ -1,8 +1,5 @@
 """flows.publish: in order, nothing lost, and the whole answer anew in the middle of a moving stream."""
 
-from collections.abc import Iterator
-
-import pytest
 import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,18 +11,6 @@ from schemas.mapping import EntityMapping
 from schemas.transitions import SnapshotEnded, SnapshotStarted
 from sinks.memory import MemoryTransitions
 from tests.resolver.histories import Pair, batches, event
-from tests.services import RedisServer
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator["redis.Redis"]:
-    """A Redis of this module's own."""
-    folder = tmp_path_factory.mktemp("redis")
-    with (
-        RedisServer(folder, config={"appendonly": "no"}) as server,
-        redis.Redis.from_url(server.url) as client,
-    ):
-        yield client
 
 
 class Publisher:
