@@ -30,6 +30,7 @@ def checks(settings: Settings) -> Iterator[Check]:
         for name, look in (
             ("input", _input),
             ("store", _store),
+            ("operations", _operations),
             ("outbox", _outbox),
             ("invariants", _invariants),
         ):
@@ -48,6 +49,13 @@ def _input(parts: Wiring) -> Check:
 def _store(parts: Wiring) -> Check:
     generation, number = parts.store.sequence()
     return Check("store", "ok", f"{dict(parts.places)['identity store']}, sequence ({generation}, {number})")
+
+
+def _operations(parts: Wiring) -> Check:
+    where = dict(parts.places)["operator events"]
+    if parts.operations_at_end()():
+        return Check("operations", "ok", f"{where}: all are carried out")
+    return Check("operations", "warning", f"{where}: some are not carried out yet; `nexus run` does it")
 
 
 def _outbox(parts: Wiring) -> Check:

@@ -1,65 +1,27 @@
 """The command line. Exit code 0, 1 (something is wrong) or 2 (wrong usage or settings, in one line)."""
 
-import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from flows.cli_operator import OPERATOR_COMMANDS
+from flows.cli_questions import QUESTIONS
+from flows.command import as_json, common, of_something, result, say, settings_of
 from flows.progress import progress
-from flows.settings import Settings, load
 from schemas.errors import NexusError, SettingsError
-from schemas.identifiers import ENTITY_TYPES, EntityType
 
 if TYPE_CHECKING:
-    from flows.client import Nexus
     from flows.replay import Report
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 log = logging.getLogger("nexus")
 
 _NUMBERS = re.compile(r"[0-9]+")
-_COMMON = (
-    click.option(
-        "--config", type=click.Path(path_type=Path), help="Settings file. Default: nexus.yaml, if there."
-    ),
-    click.option("--data", type=click.Path(path_type=Path), help="Data folder of the embedded parts."),
-    click.option("--namespace", help="Whose graph. Default: default."),
-)
-
-
-def common(command: Command) -> Command:
-    """The options that every command has."""
-    for option in reversed(_COMMON):
-        command = option(command)
-    return command
-
-
-def as_json(command: Command) -> Command:
-    """`--json`, for commands that a program may read."""
-    return click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")(command)
-
-
-def say(text: str = "") -> None:
-    """A line for people, beside the results."""
-    click.echo(text, err=True)
-
-
-def result(value: Any) -> None:
-    """A line for a program."""
-    sys.stdout.write(_line(value))
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 class _Screen(logging.Handler):
@@ -221,7 +183,7 @@ def run(
     """
     from flows.production import Production, Source
 
-    settings = _settings(given, workers=workers, redis__ephemeral=ephemeral or None)
+    settings = settings_of(given, workers=workers, redis__ephemeral=ephemeral or None)
     if flow == "publish" and source is not None:
         raise SettingsError(
             "publish reads the outbox and takes no --source: leave it out, or run without `publish`"
@@ -253,7 +215,7 @@ def publish(snapshot: bool, until_end: bool, **given: Any) -> None:
     """
     from flows.production import Production
 
-    production = Production(_settings(given), None, say)
+    production = Production(settings_of(given), None, say)
     if snapshot:
         production.snapshot()
     else:
@@ -263,105 +225,8 @@ def publish(snapshot: bool, until_end: bool, **given: Any) -> None:
 # questions
 
 
-@nexus.command()
-@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
-@click.argument("identifier", metavar="TYPE=VALUE|ID")
-@as_json
-@common
-def lookup(entity_type: EntityType, identifier: str, is_json: bool, **given: Any) -> None:
-    """Show whose an identifier is now.
-
-    With all other identifiers of that person or group. The value may be written as people write it:
-    Ada@ACME.example finds ada@acme.example. An id does as well, be it a former one. Exit code 1: nobody has
-    it, or it is blocked and can be nobody's.
-
-    \b
-    Examples:
-      nexus lookup person email=ada@acme.example
-      nexus lookup group domain=acme.example --json
-      nexus lookup person per_0123456789abcdef0123456789abcdef
-    """
-    from flows.showing import entity_as_json, entity_for_people, nobody_as_json
-
-    identifier_type, equals, value = identifier.partition("=")
-    entity_id = None if equals else _id_of(entity_type, identifier)
-    blocked = None
-    with _client(given) as client:
-        if entity_id is None:
-            found = client.lookup(entity_type, identifier_type, value)
-            blocked = client.blocked(entity_type, identifier_type, value)
-        else:
-            found = client.entity(entity_id)
-    if found is not None:
-        _show(is_json, lambda: entity_as_json(found), lambda: entity_for_people(found))
-        return
-    if is_json:
-        result(nobody_as_json(entity_type, blocked))
-    if blocked is not None:
-        _nobody(f"this {identifier_type} is blocked ({blocked}): it names nobody, whoever sends it")
-    _nobody(f"no {entity_type} has this {identifier_type if equals else 'id'}")
-
-
-def _id_of(entity_type: EntityType, text: str) -> str:
-    if not text.startswith({"person": "per_", "group": "grp_"}[entity_type]):
-        raise SettingsError(
-            f"name the {entity_type} by TYPE=VALUE, as in email=ada@acme.example, or by its id"
-        )
-    return text
-
-
-@nexus.command()
-@click.argument("entity_id", metavar="ID")
-@as_json
-@common
-def history(entity_id: str, is_json: bool, **given: Any) -> None:
-    """Show what an id has been through.
-
-    Its birth, whom it absorbed, and under which id it goes on, each with the event that caused it. An
-    id that was ever given out answers for ever, with the entity that holds its identifier now. The
-    store remembers the last 20 changes of each id, and says where its memory begins. Exit code 1:
-    nobody was ever called by this id.
-
-    \b
-    Examples:
-      nexus history per_0123456789abcdef0123456789abcdef
-      nexus history grp_0123456789abcdef0123456789abcdef --json
-    """
-    from flows.showing import history_as_json, history_for_people
-
-    with _client(given) as client:
-        found = client.history(entity_id)
-    if found.now is None:
-        if is_json:
-            result({"entity_id": entity_id, "now": None})
-        _nobody("nobody was ever called by this id")
-    _show(is_json, lambda: history_as_json(found), lambda: history_for_people(found))
-
-
-@nexus.command()
-@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
-@click.option("--json", is_flag=True, hidden=True, expose_value=False)  # it is JSON in any case
-@common
-def export(entity_type: EntityType, **given: Any) -> None:
-    """Write every identifier with its entity id.
-
-    One JSON object a line, sorted by type and value. Memory does not grow with the number of
-    identifiers: what does not fit is sorted on disk.
-
-    \b
-    Examples:
-      nexus export person > persons.jsonl
-      nexus export group | grep acme
-    """
-    with _client(given) as client:
-        with progress("reading", client.count()) as show:
-            rows = iter(client.export(entity_type, show))
-            first = next(rows, None)
-        with _until_enough():
-            if first is not None:
-                sys.stdout.write(_line(first._asdict()))
-                sys.stdout.writelines(_line(row._asdict()) for row in rows)
-            sys.stdout.flush()
+for _command in QUESTIONS:
+    nexus.add_command(_command)
 
 
 @nexus.command()
@@ -380,7 +245,7 @@ def check(is_json: bool, **given: Any) -> None:
     """
     from flows.checking import checks
 
-    settings = _of_something(_settings(given))
+    settings = of_something(settings_of(given))
     is_wrong = False
     for one in checks(settings):
         is_wrong |= one.verdict == "wrong"
@@ -431,7 +296,7 @@ def replay_dlq(
         raise SettingsError(f"--as must be one of {', '.join(FORMATS)}")
     crash = Crash(os.environ.get("NEXUS_TEST_CRASH_AT"))
     with (
-        Wiring(_of_something(_settings(given))) as parts,
+        Wiring(of_something(settings_of(given))) as parts,
         Replay(parts, crash) as replay,
         progress("dead letters") as show,
     ):
@@ -450,6 +315,12 @@ def _tell_replay(report: "Report", is_dry: bool, is_json: bool) -> None:
         click.echo("\n".join(replay_for_people(report, is_dry)))
     if report.refused:
         say(f"nexus: {sum(report.refused.values()):,} were not taken and are left: {report.why_refused}")
+
+
+# operators
+
+for _command in OPERATOR_COMMANDS:
+    nexus.add_command(_command)
 
 
 # measuring
@@ -480,62 +351,4 @@ def bench(names: tuple[str, ...], scale: float, is_json: bool, **given: Any) -> 
     """
     from flows.bench import run as run_bench
 
-    raise click.exceptions.Exit(run_bench(_settings(given), names, scale, is_json, say))
-
-
-# shared by the commands
-
-
-def _settings(given: dict[str, Any], **more: Any) -> Settings:
-    config = given.pop("config")
-    return load(file=config, **given, **more)
-
-
-def _of_something(settings: Settings) -> Settings:
-    """The same settings, if there is something to ask: a question must not make an empty store in a
-    mistyped folder.
-    """
-    if settings.redis.url is not None:
-        return settings
-    if not (settings.data / "redis").is_dir():
-        raise SettingsError(
-            f"there is no data in {settings.data}: name the folder with --data, or begin with `nexus run` "
-            "or `nexus demo`"
-        )
-    if settings.source == "log" and not (settings.data / settings.namespace).is_dir():
-        known = ", ".join(sorted(path.parent.name for path in settings.data.glob("*/input"))) or "none"
-        raise SettingsError(
-            f"there is no namespace {settings.namespace} in {settings.data}: name one with "
-            f"--namespace (there: {known})"
-        )
-    return settings
-
-
-@contextmanager
-def _client(given: dict[str, Any]) -> Iterator["Nexus"]:
-    from flows.client import Nexus
-
-    with Nexus(_of_something(_settings(given))) as client:
-        yield client
-
-
-@contextmanager
-def _until_enough() -> Iterator[None]:
-    """Write until the reader has seen enough, such as `| head`, which is no failure."""
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes
-        raise click.exceptions.Exit(0) from None
-
-
-def _show(is_json: bool, for_program: Callable[[], Any], for_people: Callable[[], Iterator[str]]) -> None:
-    if is_json:
-        result(for_program())
-    else:
-        click.echo("\n".join(for_people()))
-
-
-def _nobody(line: str) -> NoReturn:
-    say(f"nexus: {line}")
-    raise click.exceptions.Exit(1)
+    raise click.exceptions.Exit(run_bench(settings_of(given), names, scale, is_json, say))

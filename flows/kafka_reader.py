@@ -21,6 +21,7 @@ Partition = tuple[str, int]
 
 _PATIENCE_S = 60.0
 _ASK_S = 8.0  # a coordinator that comes back may leave a question unanswered: ask again
+_HOLD_S = 10.0  # how long the next operator event may take before everything else is read again
 _LOOK_BACK_S = 5.0  # how often each worker looks whether the store went back in time
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
@@ -53,6 +54,11 @@ class KafkaReader:
 
     On assignment, and now and then after it, it reads the group's offsets first and the store's after them,
     so that the store can only look ahead of the group unless it went back in time.
+
+    `control` is the topic of operator events. They come one at a time, for each is an atomic call of its own.
+    Whoever is given its partition works off what is there before it reads on in its other partitions: so a
+    replay knows early what was erased and blocked. That is a courtesy to those who would see it undone, not a
+    promise: other members read on meanwhile, and an operator event acts on the whole log whenever it comes.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class KafkaReader:
         resume: Resume,
         topic_id: Callable[[str], str | None],
         *,
+        control: str | None = None,
         from_beginning: bool = False,
         batch: int = 500,
         wait_s: float = 0.05,
@@ -73,12 +80,15 @@ class KafkaReader:
         self._passed: dict[Partition, int] = {}  # what the store was seen to have passed
         self._every: frozenset[Partition] = frozenset()  # all partitions of the topics, whoever owns them
         self._next_look = 0.0
-        self._topics = tuple(topics)
+        self._control = control
+        self._ahead: dict[Partition, int] = {}  # where the operator events end that come before all else
+        self._held_until = 0.0
+        self._topics = (*topics, *([control] if control is not None else []))
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
         self._consumer = _consumer(config)
         self._consumer.subscribe(
-            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
 
     # membership
@@ -86,6 +96,7 @@ class KafkaReader:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             consumer.incremental_assign(self._patiently(lambda: self._positions(consumer, partitions)))
+            self._hold_back(consumer, partitions)
         except Exception as error:  # noqa: BLE001 -- from a callback it gets lost; `take` raises it
             self._failure = error
             consumer.incremental_assign([])
@@ -116,6 +127,28 @@ class KafkaReader:
         for partition in assigned:
             self._place(partition, stands[partition])
         return [_position(partition, stands[partition]) for partition in assigned]
+
+    def _hold_back(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Leave everything else alone until the operator events are worked off, if they are ours."""
+        for one in partitions:
+            if one.topic == self._control:
+                self._ahead[one.topic, one.partition] = _end_of(consumer, one)
+        if self._is_behind():
+            self._held_until = time.monotonic() + _HOLD_S
+            consumer.pause([one for one in consumer.assignment() if one.topic != self._control])
+
+    def _is_behind(self) -> bool:
+        """Whether there are operator events of ours that were there when we got their partition."""
+        return any((self._at.get(partition) or 0) < end for partition, end in self._ahead.items())
+
+    def _go_ahead(self) -> None:
+        """Read everything again, once the operator events are worked off, or do not come."""
+        if self._held_until and (not self._is_behind() or time.monotonic() > self._held_until):
+            self._held_until, self._ahead = 0.0, {}
+            self._consumer.resume(self._consumer.assignment())
+
+    def _may_be_read(self, topic: str) -> bool:
+        return not self._held_until or topic == self._control
 
     def _stands(self, consumer: Consumer, timeout_s: float) -> dict[Partition, int | None]:
         """Where the store stands in all partitions. Those of other workers too: that the store went back in
@@ -162,6 +195,7 @@ class KafkaReader:
         for one in partitions:
             self._at.pop((one.topic, one.partition), None)
             self._passed.pop((one.topic, one.partition), None)
+            self._ahead.pop((one.topic, one.partition), None)
         consumer.incremental_unassign(partitions)
 
     # reading
@@ -169,6 +203,7 @@ class KafkaReader:
     def take(self) -> Taken | None:
         """The next messages. Raises StartRefused when an offset expired or a topic is gone."""
         self._look_back()
+        self._go_ahead()
         self._fill()
         if self._failure is not None:
             raise self._failure
@@ -176,9 +211,15 @@ class KafkaReader:
         begun: dict[Partition, int | None] = {}
         room = _BATCH_BYTES
         while self._received and room > 0:
+            is_alone = self._received[0].topic() == self._control
+            if is_alone and begun:
+                break
             one = self._received.popleft()
             room -= len(one)
             self._receive(one, messages, begun)
+            if is_alone:
+                self._held_until = self._held_until and time.monotonic() + _HOLD_S
+                break
         if not begun:
             return None
         moves = tuple(Move(topic, n, start, self._end(topic, n)) for (topic, n), start in begun.items())
@@ -215,7 +256,7 @@ class KafkaReader:
         if partition not in self._at or (at is not None and offset < at):
             return
         if error is None:
-            messages.append(_message(one, offset))
+            messages.append(message_of(one, offset))
             following = offset + 1
         elif offset > (at or 0):
             following = offset  # the end lies behind offsets that hold no message for us
@@ -284,7 +325,13 @@ class KafkaReader:
         early = self._consumer.poll(0)
         if early is not None and early.error() is None:
             self._return(early)
-        self._consumer.resume([one for one in assigned if (one.topic, one.partition) in self._at])
+        self._consumer.resume(
+            [
+                one
+                for one in assigned
+                if (one.topic, one.partition) in self._at and self._may_be_read(one.topic)
+            ]
+        )
 
     def _return(self, early: KafkaMessage) -> None:
         """Put back a message that came before the pause took hold: read on from it."""
@@ -297,11 +344,22 @@ class KafkaReader:
         self._consumer.close()
 
 
+def _end_of(consumer: Consumer, partition: TopicPartition) -> int:
+    """Where a partition ends; 0 for one that holds nothing, or that nobody tells of."""
+    try:
+        first, end = consumer.get_watermark_offsets(partition, timeout=_ASK_S)
+    except KafkaException as error:
+        log.info("how many operator events there are is not known: %s", error)
+        return 0
+    return end if first < end else 0
+
+
 def _position(partition: Partition, offset: int | None) -> TopicPartition:
     return TopicPartition(*partition, OFFSET_BEGINNING if offset is None else offset)
 
 
-def _message(one: KafkaMessage, offset: int) -> Message:
+def message_of(one: KafkaMessage, offset: int) -> Message:
+    """A message as it came; `offset` is its own."""
     _, timestamp_ms = one.timestamp()
     key, value = one.key(), one.value()
     headers = tuple((name, _bytes(content)) for name, content in _headers(one))

@@ -16,6 +16,7 @@ from flows.reader import AtEnd
 from flows.resolve import Counts
 from flows.running import Flow, Run, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
+from flows.settling import Settling
 from flows.stopping import Crash, Stop
 from flows.watch import Watch
 from flows.wiring import Wiring
@@ -89,13 +90,18 @@ class Production:
             run = Run(self._stop, Counts())
             ingest = self._ingest(parts)
             flows: list[Flow] = []
+            before: list[threading.Event] = []  # what the publisher waits for, when the run is to end
             if only != "publish":
                 at_end = _AtEnd(parts, ingest) if until_end else None
                 flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
                 patience_s = self._settings.stall_alarm_s
                 Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
+                settling = Settling(parts.restructuring, self._stop, self._crash)
+                settling.start(flows[0].ended.is_set if until_end else None)
+                before.append(settling.ended)
             if only != "resolve":
-                flows.append(publish_flow(parts, run, self._crash, _no_more(tuple(flows), until_end)))
+                no_more = (lambda: all(one.is_set() for one in before)) if until_end else None
+                flows.append(publish_flow(parts, run, self._crash, no_more))
             started = time.monotonic()
             try:
                 with self._progress(run, ingest if until_end else None) as show:
@@ -160,19 +166,13 @@ class _AtEnd:
         return self._end()
 
 
-def _no_more(before: tuple[Flow, ...], until_end: bool) -> Callable[[], bool] | None:
-    """What tells the publisher that no more transitions come: the flows before it have ended."""
-    if not until_end:
-        return None
-    return lambda: all(flow.ended.is_set() for flow in before)
-
-
 def _summary(run: Run, seconds: float) -> str:
     counts, published = run.counts, run.publisher.published if run.publisher else 0
+    operations = f"{counts.operations:,} operator events; " if counts.operations else ""
     rate = f", {counts.messages / seconds:,.0f} a second" if counts.messages else ""
     return (
         f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that "
         "concern nobody, "
-        f"{counts.dead_letters:,} dead letters; {counts.transitions:,} transitions made, "
+        f"{counts.dead_letters:,} dead letters; {operations}{counts.transitions:,} transitions made, "
         f"{published:,} published"
     )

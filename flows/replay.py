@@ -184,7 +184,8 @@ class Replay:
 
     @property
     def _inputs(self) -> Sequence[str]:
-        return (TOPIC,) if self._is_log else tuple(self._parts.settings.input.topics)
+        control = self._parts.control  # an operator event that this version can read, say
+        return (TOPIC, control) if self._is_log else (*self._parts.settings.input.topics, control)
 
     def _replay(
         self, chunk: Sequence[Found], choice: Choice, is_dry: bool, report: Report, letters: Letters
@@ -219,7 +220,7 @@ class Replay:
 
     def _write(self, topic: str, messages: Sequence[Message]) -> None:
         if self._is_log:
-            self._parts.log("input").append([_line(one) for one in messages])
+            self._parts.log(topic).append([_line(one) for one in messages])
             return
         if topic not in self._topics:
             self._topics[topic] = KafkaMessages(self._parts.producer_config, topic)

@@ -6,7 +6,8 @@
                   dead letters      Redis: graph, outbox and offsets in one call
 
 A batch stays together from the reader to the store, because its offsets move with it. Nothing is remembered
-here: a batch that is dropped anywhere is read again from where the store stands.
+here: a batch that is dropped anywhere is read again from where the store stands. An operator event takes the
+same way, as a batch of its own: it is decoded to a command, and `apply` carries it out.
 """
 
 import logging
@@ -17,14 +18,17 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
+from flows.operations import Operations
 from flows.reader import Intake, Taken
 from flows.stopping import Steps, Stop
 from resolver.links import Linker
-from resolver.store import Applied, Batch, Fenced, Full, Store
+from resolver.store import Applied, Batch, Erased, Fenced, Full, OtherRules, Store
 from schemas.dead_letters import DeadLetter
 from schemas.decode import decode, format_of
-from schemas.errors import TransientError
+from schemas.errors import BadMessage, SettingsError, TransientError
 from schemas.events import Event
+from schemas.identifiers import MakeIdentifier, identifier
+from schemas.operations import FORMAT, Operation
 from sinks.promise import DeadLetterSink
 
 log = logging.getLogger("nexus.resolve")
@@ -32,19 +36,25 @@ log = logging.getLogger("nexus.resolve")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A batch after decoding: its events, and what could not be decoded."""
+    """A batch after decoding: its events, and what could not be decoded; or one operator event."""
 
     taken: Taken
-    events: tuple[Event, ...]
-    dead_letters: tuple[DeadLetter, ...]
+    events: tuple[Event, ...] = ()
+    dead_letters: tuple[DeadLetter, ...] = ()
+    operation: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """A batch as the store wants it."""
+    """A batch as the store wants it, and what it was made from."""
 
-    taken: Taken
+    read: Read
     batch: Batch
+
+    @property
+    def taken(self) -> Taken:
+        """What the reader took."""
+        return self.read.taken
 
 
 @dataclass(slots=True)
@@ -53,6 +63,7 @@ class Counts:
 
     messages: int = 0
     events: int = 0
+    operations: int = 0
     dead_letters: int = 0
     skipped: int = 0
     transitions: int = 0
@@ -83,18 +94,22 @@ class Work:
         formats: Mapping[str, str],
         stop: Stop,
         counts: Counts | None = None,
+        operations: Operations | None = None,
+        make: MakeIdentifier = identifier,
     ) -> None:
         self._store, self._linker, self._dead_letters = store, linker, dead_letters
-        self._formats, self._stop = formats, stop
+        self._formats, self._stop, self._operations, self._make = formats, stop, operations, make
         self.counts = counts or Counts()
 
     def decode(self, taken: Taken) -> Read:
         """Messages to events; what cannot be decoded becomes a dead letter with its reason."""
+        if self._operations is not None and taken.moves[0].topic == self._operations.topic:
+            return self._decode_operation(taken, self._operations)
         events: list[Event] = []
         dead_letters = []
         for message in taken.messages:
             named = self._formats.get(message.topic)
-            decoded = decode(message, named)
+            decoded = decode(message, named, self._make)
             events += decoded.events
             if decoded.problem is not None:
                 problem, format_name = decoded.problem, format_of(message, named)
@@ -104,6 +119,20 @@ class Work:
         self.counts.messages += len(taken.messages)
         self.counts.events += len(events)
         return Read(taken, tuple(events), tuple(dead_letters))
+
+    def _decode_operation(self, taken: Taken, operations: Operations) -> Read:
+        """An operator event. Readers hand them over one by one, or none with a bare move."""
+        for message in taken.messages:
+            try:
+                operation = operations.decode(message)
+            except BadMessage as problem:
+                return Read(taken, (), (DeadLetter(message, problem.reason, problem.detail, FORMAT),))
+            if operation is None:  # another namespace's
+                self.counts.skipped += 1
+                return Read(taken)
+            self.counts.operations += 1
+            return Read(taken, operation=operation)
+        return Read(taken)
 
     def bury(self, read: Read) -> Read | None:
         """Dead letters are durable before the offsets move, so none is lost; a crash in between repeats
@@ -116,8 +145,15 @@ class Work:
         return read
 
     def link(self, read: Read) -> Linked:
-        """Events to the links they are evidence of, in log order."""
-        return Linked(read.taken, Batch(read.taken.moves, self._linker.evidence(read.events)))
+        """Events to the links they are evidence of, in log order; an operator event to its command."""
+        return Linked(read, self._batch(read))
+
+    def _batch(self, read: Read) -> Batch:
+        evidence, command = self._linker.evidence(read.events), None
+        if read.operation is not None and self._operations is not None:
+            (message,) = read.taken.messages
+            command = self._operations.command(read.operation, message.ingested_at_ms, self._linker.living)
+        return Batch(read.taken.moves, evidence, command)
 
     def apply(self, linked: Linked) -> Linked | None:
         """The one atomic call. A refusal is ordinary: drop the batch and go on where the store stands."""
@@ -132,12 +168,28 @@ class Work:
         self.counts.transitions += outcome[0].transitions
         return linked
 
+    def all_steps(self, taken: Taken) -> bool:
+        """One batch through all steps, outside a flow; whether it is in."""
+        read = self.bury(self.decode(taken))
+        applied = None if read is None else self.apply(self.link(read))
+        return applied is not None and self.commit(applied) is not None
+
     def _try(self, linked: Linked, outcome: list[Applied | Fenced]) -> None:
         answer = self._store.apply(linked.batch)
-        if isinstance(answer, Full):
-            linked.taken.reader.keep_alive()
-            raise OutboxFull(f"the outbox holds {answer.waiting} transitions that are not published")
-        outcome.append(answer)
+        while isinstance(answer, Erased):
+            self._linker.learn(answer.positions)
+            answer = self._store.apply(self._batch(linked.read))
+        match answer:
+            case Full():
+                linked.taken.reader.keep_alive()
+                raise OutboxFull(f"the outbox holds {answer.waiting} transitions that are not published")
+            case OtherRules():
+                raise SettingsError(
+                    f"the rules in force have version {answer.version}, the settings have others: bring them "
+                    "into force with `nexus rules apply`, or correct the settings"
+                )
+            case Applied() | Fenced():
+                outcome.append(answer)
 
     def commit(self, linked: Linked) -> Linked:
         """Tells the consumer group how far the store is."""

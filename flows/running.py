@@ -114,7 +114,16 @@ def resolve_flow(
     dead_letters = parts.dead_letters()
     if crash.aims_at("within-bury"):
         dead_letters = InHalves(dead_letters, crash, "within-bury")
-    work = resolve.Work(parts.store, parts.linker, dead_letters, parts.formats(), run.stop, run.counts)
+    work = resolve.Work(
+        parts.store,
+        parts.linker,
+        dead_letters,
+        parts.formats(),
+        run.stop,
+        run.counts,
+        parts.operations,
+        parts.settings.rules.identifier,
+    )
     flow = resolve.build(Intake(readers, run.stop, at_end), work, Steps(run.stop, crash))
     return Flow("resolve", flow, parts.settings.workers)
 

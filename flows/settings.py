@@ -2,14 +2,15 @@
 
 Every setting can be given as `NEXUS_` and its name in capitals, with two underscores between levels:
 `NEXUS_NAMESPACE`, `NEXUS_REDIS__URL`, `NEXUS_KAFKA__BOOTSTRAP_SERVERS` (in the three Kafka sections an
-underscore is librdkafka's dot).
+underscore is librdkafka's dot). Rules alone stand only in the file: their order counts, and an error in them
+names its line.
 """
 
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
@@ -17,6 +18,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     SecretStr,
     ValidationError,
     field_validator,
@@ -24,12 +27,14 @@ from pydantic import (
 )
 
 from resolver.keys import Keys
-from schemas.errors import SettingsError
+from schemas.errors import SettingsError, WrongRule
 from schemas.identifiers import Keyring
+from schemas.rules import Rules
 
 DEFAULT_FILE = Path("nexus.yaml")
 _PREFIX = "NEXUS_"
 _NOT_SETTINGS = ("NEXUS_CONFIG", "NEXUS_TEST_")  # where the file is; what only the tests read
+_RULES = "NEXUS_RULES"
 _KAFKA_SECTIONS = ("kafka", "consumer", "producer")
 _SECRET_WORDS = ("password", "secret", "token", "key.pem", "jaas", "credentials", "oauthbearer.config")
 _OURS = {
@@ -87,6 +92,7 @@ class Input(_Section):
         default_factory=lambda: {"nexus-events": "event"}, description="topic: format of its messages"
     )
     trust_producer_clocks: bool = Field(False, description="read topics whose timestamps producers set")
+    control: str = Field("nexus-operations", description="topic of the operator events, made when missing")
 
     @field_validator("topics", mode="before")
     @classmethod
@@ -119,6 +125,11 @@ class Output(_Section):
     replication_factor: int = Field(1, ge=1, le=16, description="of topics that Nexus makes")
 
 
+def _as_rules(given: Any) -> Rules:
+    """From a file rules come as a value: there they were read with their lines."""
+    return given if isinstance(given, Rules) else Rules.from_data(given)
+
+
 class Settings(_Section):
     """Everything that can be set. The defaults run embedded: no Kafka, a private Redis, files in `data`."""
 
@@ -144,6 +155,9 @@ class Settings(_Section):
     )
     input: Input = Input()
     output: Output = Output()
+    rules: Annotated[Rules, PlainValidator(_as_rules), PlainSerializer(Rules.as_data)] = Field(
+        default_factory=Rules, description="of identity: see docs/rules.md"
+    )
 
     @field_validator(*_KAFKA_SECTIONS)
     @classmethod
@@ -170,10 +184,13 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _topics_apart(self) -> "Settings":
         """A stream that reads what it writes would never end."""
-        named = [self.output.transitions, self.output.dead_letters, *self.input.topics]
+        named = [
+            self.output.transitions, self.output.dead_letters, self.input.control, *self.input.topics
+        ]  # fmt: skip
         if len(set(named)) != len(named):
             raise ValueError(
-                "input.topics, output.transitions and output.dead_letters must be different topics"
+                "input.topics, input.control, output.transitions and output.dead_letters must be different "
+                "topics"
             )
         return self
 
@@ -222,6 +239,8 @@ def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, 
     values = _from_file(named)
     for name, value in environment.items():
         if name.startswith(_PREFIX) and not name.startswith(_NOT_SETTINGS):
+            if name.startswith(_RULES):
+                raise SettingsError(f"{name}: rules stand in the settings file, see docs/rules.md")
             _put(values, name.removeprefix(_PREFIX).lower().split("__"), value, name)
     for name, value in given.items():
         if value is not None:
@@ -233,15 +252,71 @@ def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, 
 
 
 def _from_file(named: Path | None) -> dict[str, Any]:
+    if named is None and not DEFAULT_FILE.exists():
+        return {}
     path = named or DEFAULT_FILE
+    text = _text(path)
+    values = _values(path, text)
+    if "rules" in values:
+        values["rules"] = _rules(path, text, values["rules"], ("rules",))
+    return values
+
+
+def rules_from_file(path: Path) -> Rules:
+    """The rules of a settings file, or of a file that holds what stands below `rules:` there, and only that.
+
+    A settings file without rules, or an empty one, has the defaults. Raises SettingsError with the line.
+    """
+    text = _text(path)
+    values = _values(path, text)
+    if values and values.keys() <= {"identifiers", "internal_domains"}:
+        return _rules(path, text, values, ())
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{path} line {_line(text, (name,))}: unknown setting {name}")
+    return _rules(path, text, values.get("rules", {}), ("rules",))
+
+
+def _rules(path: Path, text: str, section: Any, at: tuple[str, ...]) -> Rules:
+    """The rules of a section that stands `at` that place of the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return Rules.from_data(section)
+    except WrongRule as error:
+        line = _line(text, (*at, *error.path[1:]))
+        raise SettingsError(f"{path} line {line}: {error}") from None
+
+
+def _line(text: str, path: tuple[str | int, ...]) -> int:
+    """The line, from 1, of what a path leads to, or of the last part of the path that stands in the file."""
+    node = yaml.compose(text, _Loader)
+    line = 0
+    for part in path:
+        found = _child(node, part)
+        if found is None:
+            break
+        line, node = found
+    return line + 1
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[int, yaml.Node] | None:
+    """What is called so, or is at that place, inside a node, with the line from 0 on which it begins."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        return node.value[part].start_mark.line, node.value[part]
+    if isinstance(node, yaml.MappingNode):
+        return next(((key.start_mark.line, value) for key, value in node.value if key.value == part), None)
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        if named is None:
-            return {}
         raise SettingsError(f"there is no settings file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings file {path} cannot be read: {type(error).__name__}") from None
+
+
+def _values(path: Path, text: str) -> dict[str, Any]:
     try:
         values = yaml.load(text, _Loader)
     except RecursionError:
@@ -259,10 +334,12 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """One mapping of the file."""
-        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingsError(f"setting {name} is given twice in the settings file")
+        names: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in names:
+                line = key.start_mark.line + 1
+                raise SettingsError(f"setting {key.value} is given twice in the settings file, line {line}")
+            names.add(key.value)
         return super().construct_mapping(node, deep)
 
 

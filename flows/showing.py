@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.client import History, born
+from flows.explaining import absence_as_json, absence_for_people
 from flows.replay import Report
 from resolver.store import Change, Entity
 from schemas.events import parse_position
-from schemas.identifiers import EntityType
 from schemas.instants import format_instant
 
 _SENTENCES = {
@@ -15,6 +15,12 @@ _SENTENCES = {
     "merged into": "was merged into {other}",
     "renamed from": "took over from {other}: an older identifier came to light",
     "renamed to": "goes on as {other}: an older identifier came to light",
+    "created": "first seen",
+    "split into": "split: {moved} identifier{s} left as {other}",
+    "split from": "split off from {other} with {moved} identifier{s}",
+    "quarantined": "its identifier was taken out of the graph",
+    "released": "its identifier is back in the graph",
+    "erased": "was erased",
 }
 
 
@@ -41,22 +47,17 @@ def entity_for_people(entity: Entity) -> Iterator[str]:
         yield f"  and {entity.size - len(entity.members)} more"
 
 
-def nobody_as_json(entity_type: EntityType, blocked: str | None) -> dict[str, Any]:
-    """The answer where there is no entity: `blocked` names the list that takes the value out."""
-    return {"entity_type": entity_type, "entity_id": None, "blocked": blocked}
-
-
 def _sorted(entity: Entity) -> list[Any]:
     return sorted(entity.members, key=lambda one: (one.identifier_type, one.identifier_value))
 
 
 def history_as_json(history: History) -> dict[str, Any]:
-    """A history as one object."""
-    assert history.now is not None
+    """A history as one object; `now` is null for an id whose identifier is nobody's today."""
+    now = history.now
     return {
         "entity_id": history.entity_id,
-        "now": history.now.entity_id,
-        "first_seen": _evidence(*parse_position(history.now.first_seen)),
+        "now": now.entity_id if now is not None else None,
+        "first_seen": _evidence(*parse_position(now.first_seen)) if now is not None else None,
         "is_complete": history.is_complete,
         "changes": [
             {
@@ -69,6 +70,8 @@ def history_as_json(history: History) -> dict[str, Any]:
             }
             for one in history.changes
         ],
+        "former_ids": list(history.former),
+        **(absence_as_json(history.absence) if now is None else {}),
     }
 
 
@@ -78,20 +81,35 @@ def _evidence(ingested_at_ms: int, source: str, event_id: str) -> dict[str, str]
 
 def history_for_people(history: History) -> Iterator[str]:
     """A history as lines."""
-    assert history.now is not None
     now = history.now
     yield f"{history.entity_id}"
     if not history.is_complete:
         yield "  memory begins here: the store keeps the last 20 changes"
-    elif now.entity_id == history.entity_id:
+    elif now is not None and now.entity_id == history.entity_id and not _is_born(history):
         yield f"  {born(now)}: first seen"
     for change in history.changes:
         when = format_instant(change.ingested_at_ms)
         yield f"  {when} by {change.source} {change.event_id}: {_sentence(change)}"
-    if now.entity_id != history.entity_id:
+    yield from _today(history)
+
+
+def _is_born(history: History) -> bool:
+    """Whether the changes tell of the birth themselves."""
+    return any(change.what in ("created", "split from") for change in history.changes)
+
+
+def _today(history: History) -> Iterator[str]:
+    now = history.now
+    if now is None:
+        if history.absence is not None:
+            yield from (f"  {line}" for line in absence_for_people("it", history.absence))
+    elif now.entity_id != history.entity_id:
         yield f"  answers today as {now.entity_id}, with {now.size} identifiers"
     else:
         yield f"  has {now.size} identifiers today"
+    for former in history.former:
+        if former != history.entity_id:
+            yield f"  {former} leads here, too"
 
 
 def _sentence(change: Change) -> str:

@@ -10,127 +10,49 @@ import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import click
 
+from flows.lives import Life, Lives, Meeting, Name, meetings, named
 from flows.wiring import Wiring
-from schemas.blocked import blocked
 from schemas.dead_letters import DeadLetter
 from schemas.decode import decode
 from schemas.events import Event, Participant, log_position
-from schemas.identifiers import EntityType, Identifier
+from schemas.identifiers import Identifier
 from schemas.instants import parse_instant
+from schemas.operations import SOURCE as OPERATOR
 from schemas.records import decode_record
+from schemas.rules import Rules
 from schemas.transitions import (
     Cause,
     Change,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
+    NamedIdentifier,
+    QuarantineReason,
     from_json,
 )
 from sinks.jsonl import read_dead_letter
 from sinks.segments import Line, SegmentedLog
 
-Name: TypeAlias = tuple[EntityType, str, str]
-"""Entity type, identifier type, normalised value."""
-
-_MOST_CHANGES: Final = 40
+_MOST_PARTINGS: Final = 8
 _SHOWN_VALUE: Final = 44
 _UUID: Final = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-.*")
-
-
-@dataclass(slots=True)
-class Life:
-    """An entity as the transitions tell of it: what it is known by, and what it has been through."""
-
-    names: set[Name] = field(default_factory=set)
-    changes: list[Change] = field(default_factory=list)
-    merges: int = 0
-    sources: set[str] = field(default_factory=set)
-
-    def absorb(self, other: "Life") -> None:
-        """Take over everything of another one."""
-        self.names |= other.names
-        self.changes += other.changes
-        self.merges += other.merges
-        self.sources |= other.sources
-
-
-@dataclass(frozen=True, slots=True)
-class Meeting:
-    """A merge as it happened: the two before it, and the transition that says so."""
-
-    merge: EntitiesMerged
-    survivor: frozenset[Name]
-    absorbed: frozenset[Name]
-
-
-class Lives:
-    """All entities, by replaying the transitions from nothing."""
-
-    def __init__(self, transitions: Iterable[Change]) -> None:
-        self.now: dict[str, Life] = {}
-        for change in transitions:
-            self._apply(change)
-
-    def _apply(self, change: Change) -> None:
-        match change:
-            case EntityCreated():
-                life = self.now[change.entity_id] = Life()
-                life.names |= {(change.entity_type, one.type, one.value) for one in change.identifiers}
-            case IdentifierAdded():
-                life = self.now[change.entity_id]
-                life.names.add((change.entity_type, change.identifier.type, change.identifier.value))
-            case EntitiesMerged():
-                life = self.now[change.entity_id]
-                life.absorb(self.now.pop(change.absorbed_id))
-                life.merges += 1
-            case EntityRelabelled():
-                life = self.now[change.entity_id] = self.now.pop(change.former_id)
-        life.changes.append(change)
-        life.sources.add(change.cause.source)
-
-    def protagonist(self) -> tuple[str, Life] | None:
-        """Somebody whose life shows much and fits on a screen: known to most sources, merged most often."""
-        persons = [(name, life) for name, life in self.now.items() if life.merges and name.startswith("per_")]
-        fitting = [one for one in persons if len(one[1].changes) <= _MOST_CHANGES] or persons
-        return max(fitting, key=lambda one: _interest(one[1]), default=None)
-
-
-def _interest(life: Life) -> tuple[int, ...]:
-    relabelled = sum(isinstance(one, EntityRelabelled) for one in life.changes)
-    return len(life.sources), life.merges, -relabelled, -life.changes[-1].number
-
-
-def _meetings(life: Life) -> Iterator[Meeting]:
-    """The merges of a life, each with who the two were just before."""
-    before: defaultdict[str, set[Name]] = defaultdict(set)
-    for change in sorted(life.changes, key=lambda one: one.sequence):
-        match change:
-            case EntityCreated():
-                before[change.entity_id] = {(change.entity_type, i.type, i.value) for i in change.identifiers}
-            case IdentifierAdded():
-                before[change.entity_id].add(
-                    (change.entity_type, change.identifier.type, change.identifier.value)
-                )
-            case EntitiesMerged():
-                absorbed, survivor = before.pop(change.absorbed_id), before[change.entity_id]
-                yield Meeting(change, frozenset(survivor), frozenset(absorbed))
-                survivor |= absorbed
-            case EntityRelabelled():
-                before[change.entity_id] = before.pop(change.former_id)
 
 
 class Witness:
     """One reading of the input log: how much there was, the events that the story needs, and the junk."""
 
-    def __init__(self, log: SegmentedLog, wanted: set[bytes], home: dict[Name, str]) -> None:
-        self._wanted, self._home = wanted, home
+    def __init__(self, log: SegmentedLog, rules: Rules, wanted: set[bytes], home: dict[Name, str]) -> None:
+        self._rules, self._wanted, self._home = rules, wanted, home
         self.messages = self.events = 0
         self.found: dict[bytes, Event] = {}
         self.junk: Counter[Identifier] = Counter()
@@ -138,15 +60,18 @@ class Witness:
         self._seen: set[int] = set()
         for line in _lines(log):
             self.messages += 1
-            for event in decode(
-                decode_record("input", line.data, line.offset, line.next_offset), None
-            ).events:
+            message = decode_record("input", line.data, line.offset, line.next_offset)
+            for event in decode(message, None, rules.identifier).events:
                 self._take(event)
 
     @property
     def repeated(self) -> int:
         """Events that had come before, under the same name from the same source."""
         return self.events - len(self._seen)
+
+    def blocked(self, one: Identifier) -> str | None:
+        """Why a value names nobody, or None."""
+        return self._rules.blocked(one)
 
     def _take(self, event: Event) -> None:
         self.events += 1
@@ -157,7 +82,7 @@ class Witness:
             self._look_for_junk(participant)
 
     def _look_for_junk(self, participant: Participant) -> None:
-        junk = [one for one in participant.identifiers if blocked(one) is not None]
+        junk = [one for one in participant.identifiers if self.blocked(one) is not None]
         for one in junk:
             self.junk[one] += 1
             others = (other for other in participant.identifiers if other not in junk)
@@ -173,8 +98,9 @@ def tell(parts: Wiring, verdict: Iterable[str]) -> Iterator[str]:
     )
     home = {name: entity for entity, life in lives.now.items() for name in life.names}
     chosen = lives.protagonist()
-    wanted = {_position(one.cause) for one in chosen[1].changes} if chosen else set()
-    witness = Witness(parts.log("input"), wanted, home)
+    shown = [*(chosen[1].changes if chosen else ()), *_partings(lives)]
+    wanted = {_position(one.cause) for one in shown}
+    witness = Witness(parts.log("input"), parts.settings.rules, wanted, home)
     letters = [read_dead_letter(line.data) for line in _lines(parts.log("dead-letters"))]
     yield from _how_many(witness, lives, letters)
     for sentence in verdict:
@@ -184,6 +110,7 @@ def tell(parts: Wiring, verdict: Iterable[str]) -> Iterator[str]:
     else:
         yield from _one_merge(chosen[1], witness)
         yield from _one_life(*chosen, witness)
+    yield from _came_apart(lives, witness)
     yield from _dead(letters)
     yield from _junk(witness)
     yield from _next(parts, chosen[0] if chosen else None, chosen[1] if chosen else None)
@@ -194,19 +121,23 @@ def tell(parts: Wiring, verdict: Iterable[str]) -> Iterator[str]:
 
 def _how_many(witness: Witness, lives: Lives, letters: Sequence[DeadLetter]) -> Iterator[str]:
     persons = sum(name.startswith("per_") for name in lives.now)
-    merges = sum(life.merges for life in lives.now.values())
     yield from _heading("What became of them")
     yield f"  {witness.messages:>9,} messages came in, late, shuffled and twice, as messages do"
     yield f"  {len(letters):>9,} of them could not be read: dead letters"
     yield f"  {witness.repeated:>9,} events had come before, and changed nothing"
     yield f"  {sum(len(life.names) for life in lives.now.values()):>9,} identifiers were named by the rest"
     yield f"  {persons:>9,} persons, and {len(lives.now) - persons:,} companies, are behind them"
-    yield f"  {merges:>9,} times two of them turned out to be one"
+    yield f"  {lives.merges:>9,} times two of them turned out to be one"
+    if lives.quarantined:
+        yield f"  {len(lives.quarantined):>9,} identifiers turned out to be shared, and name nobody any more"
+    if lives.splits:
+        apart = len({(one.entity_id, one.cause) for one in lives.splits})
+        yield f"  {apart:>9,} times one of them came apart again"
     yield ""
 
 
 def _one_merge(life: Life, witness: Witness) -> Iterator[str]:
-    meeting = max(_meetings(life), key=_drama)
+    meeting = max(meetings(life), key=_drama)
     merge = meeting.merge
     event = witness.found.get(_position(merge.cause))
     yield from _heading("One merge, as it happened")
@@ -215,7 +146,7 @@ def _one_merge(life: Life, witness: Witness) -> Iterator[str]:
     yield from _person(merge.absorbed_id, meeting.absorbed)
     if event is None:
         return
-    tied = next(_tying(event, meeting), ())
+    tied = next(_tying(event, meeting, witness), ())
     yield f"  Then {event.source} sent {_called(event)} ({event.event_id}), which names both in one breath:"
     yield from (f"     {one.identifier_type:<20} {_short(one.identifier_value)}" for one in tied)
     yield f"  So they are one. The older id stays: {merge.entity_id}"
@@ -233,46 +164,100 @@ def _drama(meeting: Meeting) -> tuple[bool, int, int]:
     return meeting.merge.cause.source == "stripe", min(least, 3), -most
 
 
-def _tying(event: Event, meeting: Meeting) -> Iterator[tuple[Identifier, ...]]:
+def _tying(event: Event, meeting: Meeting, witness: Witness) -> Iterator[tuple[Identifier, ...]]:
     """The identifiers of the participant that names somebody of both sides, or of one and something new."""
     for participant in sorted(event.participants, key=lambda one: -len(one.identifiers)):
         names = {_name(one) for one in participant.identifiers}
         if names & meeting.survivor or names & meeting.absorbed:
-            yield tuple(one for one in participant.identifiers if blocked(one) is None)
+            yield tuple(one for one in participant.identifiers if witness.blocked(one) is None)
 
 
 def _one_life(entity_id: str, life: Life, witness: Witness) -> Iterator[str]:
-    changes = sorted(life.changes, key=lambda one: one.sequence)
+    changes = life.history()
     name = _own_name([witness.found[at] for one in changes if (at := _position(one.cause)) in witness.found])
     yield from _heading(f"The whole history of {name}" if name else "One person's whole history")
-    met = {one.merge.number: one.absorbed for one in _meetings(life)}
-    before: Cause | None = None
-    for change in changes:
-        event = witness.found.get(_position(change.cause))
-        when = f"{_minute(change.cause)}  {_source_and_name(change.cause, event):<38}"
-        what = _sentence(change, met.get(change.number, ()))
-        yield f"  {when if change.cause != before else ' ' * len(when)} {what}"
-        before = change.cause
+    met = {one.merge.number: one.absorbed for one in meetings(life)}
+    sentences = ((change.cause, _sentence(change, met.get(change.number, ()))) for change in changes)
+    yield from _by_cause(sentences, witness)
     yield f"  Today {entity_id} has {len(life.names)} identifiers from {len(life.sources)} sources."
+
+
+def _by_cause(sentences: Iterable[tuple[Cause, str]], witness: Witness) -> Iterator[str]:
+    """A line each; of several with one cause the first says when it was and by what."""
+    before: Cause | None = None
+    for cause, sentence in sentences:
+        event = witness.found.get(_position(cause))
+        when = f"{_minute(cause)}  {_source_and_name(cause, event):<38}"
+        yield f"  {when if cause != before else ' ' * len(when)} {sentence}"
+        before = cause
 
 
 def _sentence(change: Change, absorbed: Iterable[Name]) -> str:
     match change:
         case EntityCreated():
-            return f"a stranger: {_named((one.type, one.value) for one in change.identifiers)}"
+            return f"a stranger: {_named(change.identifiers)}"
         case IdentifierAdded():
-            return f"+ {_named([(change.identifier.type, change.identifier.value)])}"
+            return f"+ {_named(named(change))}"
         case EntitiesMerged():
-            return f"= is also {_named((kind, value) for _, kind, value in sorted(absorbed))}"
+            others = [NamedIdentifier(type=kind, value=value) for _, kind, value in sorted(absorbed)]
+            return f"= is also {_named(others)}"
         case EntityRelabelled():
-            return "  has another id now: an older event came late"
+            return "  has another id now: another of its identifiers is the oldest"
+        case EntitySplit():
+            return f"÷ comes apart: a way of its own goes {_named(change.identifiers)}"
+        case IdentifierQuarantined():
+            return f"- {_named(named(change))} is taken out: {_reason(change.reason)}"
+        case IdentifierReleased():
+            return f"+ {_named(named(change))} is back: {_RELEASED[change.reason]}"
+        case EntityErased():
+            return "x is erased"
+    return "x what stood here is erased"
 
 
-def _named(identifiers: Iterable[tuple[str, str]]) -> str:
+_RELEASED: Final = {
+    "released": "an operator released it",
+    "unblocked": "an operator unblocked it",
+    "rules": "the rules allow it now",
+    "erased": "some of those it was shared by are erased",
+}
+
+
+def _reason(reason: QuarantineReason) -> str:
+    if reason.kind == "blocked":
+        return "an operator blocked it"
+    others = "identifiers" if reason.partner_type is None else f"values of {reason.partner_type}"
+    return f"seen with more than {reason.limit} {others}"
+
+
+def _partings(lives: Lives) -> list[EntitySplit | IdentifierQuarantined]:
+    """The first few that were taken out, and what came apart: by cause, in order."""
+    partings: list[EntitySplit | IdentifierQuarantined] = [*lives.splits, *lives.quarantined.values()]
+    return sorted(partings, key=lambda one: one.sequence)[:_MOST_PARTINGS]
+
+
+def _came_apart(lives: Lives, witness: Witness) -> Iterator[str]:
+    shown = _partings(lives)
+    if not shown:
+        return
+    yield from _heading("What was shared, and who came apart")
+    yield from _by_cause(((one.cause, _parting(one)) for one in shown), witness)
+    more = len(lives.splits) + len(lives.quarantined) - len(shown)
+    if more:
+        yield f"  and {more:,} more"
+
+
+def _parting(change: EntitySplit | IdentifierQuarantined) -> str:
+    who = f"{change.entity_id[:12]}…"
+    if isinstance(change, IdentifierQuarantined):
+        return f"{_named(named(change))} leaves {who}: {_reason(change.reason)}"
+    return f"{who} is {change.parts} from now on, one of them {_named(change.identifiers)}"
+
+
+def _named(identifiers: Iterable[NamedIdentifier]) -> str:
     """The first two of some identifiers, and how many more there are."""
-    named = [f"{kind} {_UUID.sub(_beginning, _short(value, 34))}" for kind, value in identifiers]
-    more = f" and {len(named) - 2} more" if len(named) > 2 else ""
-    return ", ".join(named[:2]) + more
+    words = [f"{one.type} {_UUID.sub(_beginning, _short(one.value, 34))}" for one in identifiers]
+    more = f" and {len(words) - 2} more" if len(words) > 2 else ""
+    return ", ".join(words[:2]) + more
 
 
 def _beginning(uuid: re.Match[str]) -> str:
@@ -308,7 +293,7 @@ def _junk(witness: Witness) -> Iterator[str]:
     worst = sorted(witness.junk, key=lambda one: (-len(witness.glued[one]), one.encoded))
     for one in worst[:5]:
         named = f"{one.identifier_type} {_short(one.identifier_value)}"
-        yield f"  {len(witness.glued[one]):>4} persons by {named:<52} ({blocked(one)})"
+        yield f"  {len(witness.glued[one]):>4} persons by {named:<52} ({witness.blocked(one)})"
 
 
 def _next(parts: Wiring, entity_id: str | None, life: Life | None) -> Iterator[str]:
@@ -350,6 +335,8 @@ def _called(event: Event) -> str:
 
 
 def _source_and_name(cause: Cause, event: Event | None) -> str:
+    if cause.source == OPERATOR:
+        return "an operator"
     return f"{cause.source:<8} {event.event_name if event else cause.event_id}"
 
 

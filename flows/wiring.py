@@ -8,13 +8,14 @@ What is opened is closed in reverse when the block ends.
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
 import redis
 from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AdminClient
 from redis.backoff import ExponentialBackoff
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redis-py's names
@@ -22,11 +23,13 @@ from redis.retry import Retry
 
 from flows.embedded import PrivateRedis
 from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader
-from flows.log_reader import TOPIC, LogEnd, LogReader
+from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
+from flows.operations import Operations
 from flows.reader import AtEnd, IdleReader, ReaderFactory
 from flows.settings import Settings
 from resolver.links import Linker
 from resolver.redis_store import Durability, RedisStore
+from resolver.restructure import Restructuring
 from schemas.errors import SettingsError
 from schemas.identifiers import Keyring
 from sinks.jsonl import JsonlDeadLetters, JsonlTransitions
@@ -36,6 +39,7 @@ from sinks.segments import SegmentedLog
 from sinks.topics import (
     TopicPlan,
     admin_client,
+    check_control_topic,
     check_input_topic,
     check_output_topic,
     ensure_topics,
@@ -74,7 +78,7 @@ class Wiring:
     @cached_property
     def linker(self) -> Linker:
         """Events to links."""
-        return Linker(self.keyring)
+        return Linker(self.keyring, self.settings.rules)
 
     @cached_property
     def client(self) -> "redis.Redis":
@@ -105,15 +109,25 @@ class Wiring:
         """The identity store."""
         section = self.settings.redis
         durability = Durability(section.relaxed_durability, section.ephemeral)
+        settings = self.settings
         return RedisStore(
-            self.client, self.settings.namespace, self.keyring, durability, self.settings.outbox_limit
+            self.client, settings.namespace, self.keyring, durability, settings.outbox_limit, settings.rules
         )
+
+    def restructuring(self, step: Callable[[str], None]) -> Restructuring:
+        """What settles, in bounded calls, what one call could not."""
+        return Restructuring(self.client, self.settings.namespace, self.store, step)
 
     # the ends
 
     def log(self, name: str) -> SegmentedLog:
-        """A log of the namespace in the data folder: `input`, `transitions` or `dead-letters`."""
+        """A log of the namespace in the data folder: `input`, `control`, `transitions` or `dead-letters`."""
         return SegmentedLog(self.settings.data / self.settings.namespace / name)
+
+    @property
+    def admin(self) -> AdminClient:
+        """A client that asks Kafka about topics."""
+        return admin_client(_strings(self.settings.kafka))
 
     @cached_property
     def client_config(self) -> Mapping[str, Any]:
@@ -153,6 +167,24 @@ class Wiring:
         """The format of each topic's messages; in the input log every line says its own."""
         return self.settings.input.topics if self.settings.source == "kafka" else {}
 
+    @property
+    def control(self) -> str:
+        """The topic of the operator events, as messages and offsets name it."""
+        return CONTROL if self.settings.source == "log" else self.settings.input.control
+
+    @cached_property
+    def operations(self) -> Operations:
+        """Operator events to commands."""
+        return Operations(self.control, self.keyring, self.settings.rules.identifier)
+
+    def prepare_control(self) -> None:
+        """Make the topic of the operator events, and refuse one that would lose any. Embedded: nothing."""
+        if self.settings.source == "log":
+            return
+        admin, name = self.admin, self.settings.input.control
+        ensure_topics(admin, [TopicPlan.control(name, self.settings.output.replication_factor)])
+        check_control_topic(admin, name)
+
     def prepare_topics(self) -> None:
         """Make the topics that Nexus writes, and refuse those that it may not read or write. Embedded:
         nothing.
@@ -161,7 +193,8 @@ class Wiring:
             return
         section, output = self.settings.input, self.settings.output
         self._refuse_wrong_options()
-        admin = admin_client(_strings(self.settings.kafka))
+        self.prepare_control()
+        admin = self.admin
         plans = [
             TopicPlan.output(name, output.partitions, output.replication_factor)
             for name in (output.transitions, output.dead_letters)
@@ -190,11 +223,16 @@ class Wiring:
                 if worker_index:
                     return IdleReader()
                 return LogReader(
-                    record_log, folder, self.store.resume, from_beginning=from_beginning, batch=settings.batch
+                    record_log,
+                    folder,
+                    self.store.resume,
+                    control=self.log(CONTROL),
+                    from_beginning=from_beginning,
+                    batch=settings.batch,
                 )
 
             return of_log
-        admin = admin_client(_strings(settings.kafka))
+        admin = self.admin
         config = {**self.consumer_config, "enable.partition.eof": until_end}
 
         def of_kafka(worker_index: int) -> KafkaReader:
@@ -203,17 +241,30 @@ class Wiring:
                 tuple(settings.input.topics),
                 self.store.resume,
                 lambda topic: topic_id(admin, topic),
+                control=settings.input.control,
                 from_beginning=from_beginning,
                 batch=settings.batch,
             )
 
         return of_kafka
 
+    def operations_reader(self) -> LogReader:
+        """What reads the control log alone, where there is no broker."""
+        folder = self.settings.data / self.settings.namespace / TOPIC
+        return LogReader(None, folder, self.store.resume, control=self.log(CONTROL))
+
     def at_end(self) -> AtEnd:
-        """Whether the input, as it is now, is worked off."""
+        """Whether the input and the operator events, as they are now, are worked off."""
         if self.settings.source == "log":
-            return LogEnd(self.log("input"), self.store.offsets)
-        return KafkaEnd(self.consumer_config, tuple(self.settings.input.topics), self.store.offsets)
+            return LogEnd({name: self.log(name) for name in (TOPIC, CONTROL)}, self.store.offsets)
+        topics = (*self.settings.input.topics, self.settings.input.control)
+        return KafkaEnd(self.consumer_config, topics, self.store.offsets)
+
+    def operations_at_end(self) -> AtEnd:
+        """Whether the operator events, as they are now, are worked off."""
+        if self.settings.source == "log":
+            return LogEnd({CONTROL: self.log(CONTROL)}, self.store.offsets)
+        return KafkaEnd(self.consumer_config, (self.settings.input.control,), self.store.offsets)
 
     @property
     def places(self) -> Iterable[tuple[str, str]]:
@@ -224,10 +275,12 @@ class Wiring:
         if settings.source == "log":
             folder = settings.data / settings.namespace
             yield "input", f"{folder / TOPIC}"
+            yield "operator events", f"{folder / CONTROL}"
             yield "transitions", f"{folder / 'transitions'}"
             yield "dead letters", f"{folder / 'dead-letters'}"
             return
         yield "input", f"{', '.join(settings.input.topics)} at {settings.kafka['bootstrap.servers']}"
+        yield "operator events", settings.input.control
         yield "transitions", settings.output.transitions
         yield "dead letters", settings.output.dead_letters
 

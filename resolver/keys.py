@@ -102,6 +102,56 @@ class Keys:
         return self._key("snapshot")
 
     @property
+    def marks(self) -> str:
+        """HASH identifier key -> what operators said of it: blocked, released, erased, together, apart."""
+        return self._key("marks")
+
+    @property
+    def quarantine(self) -> str:
+        """HASH identifier key -> the limits that it crossed, with the oldest of its partners."""
+        return self._key("quarantine")
+
+    @property
+    def suspended(self) -> str:
+        """HASH link handle, or `t` or `s` and a pair of keys -> why the link is suspended."""
+        return self._key("suspended")
+
+    @property
+    def pending(self) -> str:
+        """HASH identifier key -> why only the log knows everything about its entity."""
+        return self._key("pending")
+
+    @property
+    def todo(self) -> str:
+        """HASH identifier key -> log position of the cause: to be settled in bounded calls."""
+        return self._key("todo")
+
+    @property
+    def touched(self) -> str:
+        """SET of what comes while a region is resolved anew: link handle and a number; `k` and a key."""
+        return self._key("touched")
+
+    @property
+    def moving(self) -> str:
+        """HASH identifier key -> the slot that it has in the new answer, until its node says so."""
+        return self._key("moving")
+
+    @property
+    def staged(self) -> str:
+        """LIST of packed transitions of the new answer, which go to the outbox when it becomes visible."""
+        return self._key("staged")
+
+    @property
+    def worker(self) -> str:
+        """STRING token of the one process that restructures, with a time to live."""
+        return self._key("worker")
+
+    @property
+    def doomed(self) -> str:
+        """LIST of what goes when the new answer is visible: a letter, and the field of a hash."""
+        return self._key("doomed")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -114,12 +164,20 @@ class Keys:
             self.meta,
             self.offsets,
             self.outbox,
+            self.marks,
+            self.quarantine,
+            self.suspended,
+            self.pending,
+            self.todo,
+            self.touched,
+            self.moving,
         ]
 
     @property
     def all(self) -> list[str]:
         """Every key of the namespace."""
-        return [*self.apply, self.topics, self.rewinds, self.cursor, self.lock, self.snapshot]
+        work = (self.staged, self.doomed, self.worker)
+        return [*self.apply, *work, self.topics, self.rewinds, self.cursor, self.lock, self.snapshot]
 
 
 def partition_field(topic: str, partition: int) -> str:

@@ -1,28 +1,31 @@
 """From events to the links they are evidence of, under the guards, ready for one atomic call."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from resolver.packing import Part, pack_member, pack_shape
-from resolver.store import Evidence, Shape
-from schemas.blocked import blocked
+from resolver.store import Command, Evidence, Shape
 from schemas.events import Event
 from schemas.identifiers import Identifier, Keyring
+from schemas.rules import Rules
 from schemas.synonyms import PREVIOUS, synonyms
 
 _REMEMBERED = 200_000
 
 
 class Linker:
-    """Turns events into evidence, under one namespace's keys.
+    """Turns events into evidence, under one namespace's keys and rules.
 
     A participant's identifiers that a guard leaves over form a link; a participant left with none forms no
     link, which is no error. What an identifier set looks like to the store is remembered for the last
-    200,000 sets, because visitors come back.
+    200,000 sets, because visitors come back. Of erased identifiers it knows those that the store has told it
+    of (`learn`): the store asks about every other one before it takes a link that names it.
     """
 
-    def __init__(self, keyring: Keyring) -> None:
-        self._keyring = keyring
+    def __init__(self, keyring: Keyring, rules: Rules | None = None) -> None:
+        self._keyring, self.rules = keyring, rules or Rules()
+        self._erased: dict[bytes, bytes] = {}
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
 
@@ -32,9 +35,10 @@ class Linker:
 
     def _make_shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
         parts = [part for one in identifiers if (part := self._part(one)) is not None]
+        return self._packed(parts) if parts else None
+
+    def _packed(self, parts: list[Part]) -> Shape:
         parts.sort(key=_key)
-        if not parts:
-            return None
         keys = tuple(part.key for part in parts)
         packed = pack_shape(parts[0].identifier.entity_type, parts)
         handle = self._keyring.handle(b"".join(keys))
@@ -42,14 +46,52 @@ class Linker:
 
     def _make_part(self, identifier: Identifier) -> Part | None:
         """What a link holds of one identifier; None for one that a guard takes out."""
-        if blocked(identifier) is not None:
+        if self.rules.blocked(identifier) is not None:
             return None
         key = self._keyring.key(identifier)
         if identifier.identifier_type != PREVIOUS:
             return Part(identifier, key, pack_member(key, identifier), b"")
-        others = (other for other in synonyms(identifier) if blocked(other) is None)
+        others = (other for other in synonyms(identifier) if self.rules.blocked(other) is None)
         pairs = b"".join(key + self._keyring.key(other) for other in others)
         return Part(identifier, key, pack_member(key, identifier), pairs)
+
+    def learn(self, erased: Mapping[bytes, bytes]) -> None:
+        """Erased identifier keys, each with the log position of its erasure."""
+        self._erased.update(erased)
+
+    def living(self, key: bytes, position: bytes) -> bytes | None:
+        """The key that goes by this one at a log position; None where it is erased there."""
+        while (erasure := self._erased.get(key)) is not None:
+            if position <= erasure:
+                return None
+            key = self._keyring.reborn(key, erasure)
+        return key
+
+    def command(self, command: Command) -> Command | None:
+        """An operator event under the keys of today; None when it names what is erased at its position.
+
+        An erasure names what it found in the store: nothing goes by another key in it.
+        """
+        if command.kind == "erase":
+            return command
+        keys = [self.living(key, command.position) for key in command.keys]
+        living = tuple(key for key in keys if key is not None)
+        return replace(command, keys=living) if len(living) == len(keys) else None
+
+    def _living_shape(self, shape: Shape, position: bytes) -> Shape | None:
+        """The link under the keys of today; None when it names what is erased at this position."""
+        if self._erased.keys().isdisjoint(shape.keys):
+            return shape
+        keys = [self.living(key, position) for key in shape.keys]
+        if None in keys:
+            return None
+        named = (self._part(one) for one in shape.identifiers)
+        parts = [
+            part if key == part.key else Part(part.identifier, key, pack_member(key, part.identifier), b"")
+            for part, key in zip(named, keys, strict=True)
+            if part is not None and key is not None
+        ]
+        return self._packed(parts)
 
     def evidence(self, events: Iterable[Event]) -> tuple[Evidence, ...]:
         """The distinct links of the events, each with its lowest position and last instant, in log order.
@@ -61,6 +103,8 @@ class Linker:
             position, last_ms = event.position, event.ingested_at_ms
             for participant in event.participants:
                 shape = self._shape(participant.identifiers)
+                if shape is not None and self._erased:
+                    shape = self._living_shape(shape, position)
                 if shape is None:
                     continue
                 known = found.get(shape.handle)

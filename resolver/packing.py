@@ -5,19 +5,27 @@ UTF-8.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
+from resolver.store import Command
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+from schemas.rules import Limit, Rules
 from schemas.transitions import (
     Cause,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
     NamedIdentifier,
+    QuarantineReason,
     Transition,
     make_transition_id,
 )
@@ -26,6 +34,7 @@ _TYPE_CODE = {"person": b"p", "group": b"g"}
 _CODE_TYPE: dict[bytes, EntityType] = {b"p": "person", b"g": "group"}
 _MILLISECONDS = struct.Struct(">Q")
 _LENGTH = struct.Struct(">H")
+_NUMBERS = struct.Struct(">II")
 
 # Identifier types that have a byte instead of their name: it is written once for every identifier. Codes
 # are for ever.
@@ -42,16 +51,25 @@ _TYPE_NAMES = {
 _CODE_NAMES = {code: name for name, code in _TYPE_NAMES.items()}
 _CODED = 0x80  # above the length of any type
 
-CREATED, ADDED, MERGED, RELABELLED = 1, 2, 3, 4  # the kinds of `lua/transitions.lua`
+# The kinds of `lua/transitions.lua`, and the reasons of a release.
+CREATED, ADDED, MERGED, RELABELLED, SPLIT, QUARANTINED, RELEASED, ERASED = range(1, 9)
+_WHY_RELEASED: Mapping[int, Literal["released", "unblocked", "rules", "erased"]] = MappingProxyType(
+    {1: "released", 2: "unblocked", 3: "rules", 4: "erased"}
+)
+_FLAG = 2048  # what flags are multiplied by in the two bytes that they share with a length
+_OPERATIONS = MappingProxyType(
+    {"together": b"t", "apart": b"a", "block": b"b", "unblock": b"u", "release": b"r", "erase": b"e"}
+)
 
 
 def pack_name(identifier: Identifier) -> bytes:
     """An identifier's type and value as the store keeps them."""
-    return _pack_type(identifier.identifier_type) + identifier.identifier_value.encode()
+    return pack_type(identifier.identifier_type) + identifier.identifier_value.encode()
 
 
 @lru_cache(maxsize=1024)
-def _pack_type(identifier_type: str) -> bytes:
+def pack_type(identifier_type: str) -> bytes:
+    """How a type begins a packed name."""
     code = _TYPE_NAMES.get(identifier_type)
     if code is not None:
         return bytes([_CODED + code])
@@ -87,6 +105,37 @@ def pack_shape(entity_type: EntityType, parts: Sequence[Part]) -> bytes:
     """The part of a link's message that is the same for all events: entity type, count, members, synonyms."""
     members = b"".join(part.packed for part in parts)
     return _TYPE_CODE[entity_type] + bytes([len(parts)]) + members + b"".join(part.synonyms for part in parts)
+
+
+def _sized_type(identifier_type: str | None) -> bytes:
+    packed = b"" if identifier_type is None else pack_type(identifier_type)
+    return bytes([len(packed)]) + packed
+
+
+def unpack_type(packed: bytes) -> str | None:
+    """The type that begins a packed name; None for an empty one."""
+    if not packed:
+        return None
+    return _CODE_NAMES[packed[0] - _CODED] if packed[0] >= _CODED else packed[1:].decode()
+
+
+def pack_rules(rules: Rules) -> bytes:
+    """What the script needs of the rules: limits and unique types (`lua/rules.lua`)."""
+    limits = [
+        _sized_type(limit.identifier_type) + _sized_type(limit.partner_type) + _LENGTH.pack(limit.most)
+        for limit in rules.limits
+    ]
+    unique = [_sized_type(identifier_type) for identifier_type in rules.unique]
+    return bytes([len(limits)]) + b"".join(limits) + bytes([len(unique)]) + b"".join(unique)
+
+
+def pack_command(command: Command) -> bytes:
+    """An operator event as `lua/command.lua` reads it."""
+    packed = _OPERATIONS[command.kind] + _TYPE_CODE[command.entity_type]
+    packed += _LENGTH.pack(len(command.position)) + command.position
+    for keys in (command.keys, command.blocked):
+        packed += len(keys).to_bytes(4, "big") + b"".join(keys)
+    return packed
 
 
 def pack_message(packed_shape: bytes, first: bytes, last_ms: int) -> bytes:
@@ -125,16 +174,34 @@ class LinkRecord(NamedTuple):
 
 
 class NodeRecord(NamedTuple):
-    """An identifier as the store keeps it: slot, chunk of older links, name, recent link handles."""
+    """An identifier as the store keeps it: slot (0: in no entity), chunk of older links, name, recent links.
+
+    `partners`: by packed type of the partners (empty: any), the keys of those that count towards a limit.
+    """
 
     slot: int
     older: int
     name: bytes
     links: tuple[bytes, ...]
+    entity_type: EntityType = "person"
+    is_released: bool = False
+    is_quarantined: bool = False
+    is_blocked: bool = False
+    partners: Mapping[bytes, tuple[bytes, ...]] = MappingProxyType({})
+
+    @property
+    def identifier(self) -> Identifier:
+        """Who it is."""
+        name = unpack_name(self.name)
+        return Identifier(self.entity_type, name.type, name.value)
 
 
 class SlotRecord(NamedTuple):
-    """An entity, or (moved_to not 0) a slot that was merged into another."""
+    """An entity, or (moved_to not 0) a slot that was merged into another.
+
+    `is_tied`: a suspended link may tie it to others. `is_apart`: it holds an identifier that is to be apart
+    from another. `values`: by packed type, its value of a unique type.
+    """
 
     moved_to: int
     entity_type: EntityType
@@ -143,6 +210,37 @@ class SlotRecord(NamedTuple):
     senior: bytes
     position: bytes
     members: tuple[bytes, ...]
+    is_tied: bool = False
+    is_apart: bool = False
+    values: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+def pack_node(node: NodeRecord) -> bytes:
+    """A record of the nodes hash; the inverse of `unpack_node`."""
+    groups = [
+        bytes([len(kind)]) + kind + _LENGTH.pack(len(keys)) + b"".join(keys)
+        for kind, keys in node.partners.items()
+    ]
+    partners = bytes([len(groups)]) + b"".join(groups) if groups else b""
+    flags = (1 if groups else 0) + 2 * node.is_released + 4 * node.is_quarantined + 8 * node.is_blocked
+    flags += 16 * (node.entity_type == "group")
+    head = _NUMBERS.pack(node.slot, node.older) + _LENGTH.pack(flags * _FLAG + len(node.name))
+    return head + node.name + partners + b"".join(node.links)
+
+
+def pack_slot(slot: SlotRecord) -> bytes:
+    """A record of the slots hash of an entity; the inverse of `unpack_slot`."""
+    values = [bytes([len(kind)]) + kind + key for kind, key in slot.values.items()]
+    section = bytes([len(values)]) + b"".join(values) if values else b""
+    flags = slot.is_tied + 2 * slot.is_apart + (4 if values else 0)
+    head = b"\1" + _TYPE_CODE[slot.entity_type] + _NUMBERS.pack(slot.size, slot.older) + slot.senior
+    position = _LENGTH.pack(flags * _FLAG + len(slot.position)) + slot.position
+    return head + position + section + b"".join(slot.members)
+
+
+def pack_chunk(left: int, entries: Sequence[bytes]) -> bytes:
+    """A record of the chunks hash, whose list goes on in the chunk `left`."""
+    return _NUMBERS.pack(left, 0) + b"".join(entries)
 
 
 class ChunkRecord(NamedTuple):
@@ -166,7 +264,21 @@ def unpack_link(record: bytes) -> LinkRecord:
 def unpack_node(record: bytes) -> NodeRecord:
     """A record of the nodes hash."""
     cursor = _Cursor(record)
-    return NodeRecord(cursor.number(4), cursor.number(4), cursor.sized(), _sixteens(record[cursor.at :]))
+    slot, older = cursor.number(4), cursor.number(4)
+    flags, length = divmod(cursor.number(2), _FLAG)
+    name = cursor.take(length)
+    partners = dict(_partners(cursor)) if flags & 1 else {}
+    kind: EntityType = "group" if flags & 16 else "person"
+    links = _sixteens(record[cursor.at :])
+    return NodeRecord(
+        slot, older, name, links, kind, bool(flags & 2), bool(flags & 4), bool(flags & 8), partners
+    )
+
+
+def _partners(cursor: _Cursor) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
+    for _ in range(cursor.number(1)):
+        kind = cursor.take(cursor.number(1))
+        yield kind, _sixteens(cursor.take(16 * cursor.number(2)))
 
 
 def unpack_slot(record: bytes) -> SlotRecord:
@@ -176,14 +288,96 @@ def unpack_slot(record: bytes) -> SlotRecord:
         return SlotRecord(cursor.number(4), "person", 0, 0, b"", b"", ())
     kind = _CODE_TYPE[cursor.take(1)]
     size, older, senior = cursor.number(4), cursor.number(4), cursor.take(16)
-    position = cursor.sized()
-    return SlotRecord(0, kind, size, older, senior, position, _sixteens(record[cursor.at :]))
+    flags, length = divmod(cursor.number(2), _FLAG)
+    position, values = cursor.take(length), {}
+    for _ in range(cursor.number(1) if flags & 4 else 0):
+        identifier_type = cursor.take(cursor.number(1))
+        values[identifier_type] = cursor.take(16)
+    members = _sixteens(record[cursor.at :])
+    return SlotRecord(
+        0, kind, size, older, senior, position, members, bool(flags & 1), bool(flags & 2), values
+    )
 
 
 def unpack_chunk(record: bytes) -> ChunkRecord:
     """A record of the chunks hash."""
     cursor = _Cursor(record)
     return ChunkRecord(cursor.number(4), cursor.number(4), _sixteens(record[8:]))
+
+
+class Mark(NamedTuple):
+    """What an operator said of an identifier: one letter (`lua/marks.lua`), when, and of which other one."""
+
+    what: str
+    position: bytes
+    other: bytes
+
+
+def unpack_marks(record: bytes) -> list[Mark]:
+    """A record of the marks hash."""
+    cursor, marks = _Cursor(record), []
+    while cursor.more():
+        what, position = cursor.take(1).decode(), cursor.sized()
+        marks.append(Mark(what, position, cursor.take(16) if what in "ta" else b""))
+    return marks
+
+
+class QuarantineRecord(NamedTuple):
+    """A limit that an identifier crossed: its oldest partners, one more than allowed, with positions."""
+
+    limit: Limit
+    oldest: tuple[tuple[bytes, bytes], ...]
+
+
+def unpack_quarantine(record: bytes, identifier_type: str) -> list[QuarantineRecord]:
+    """A record of the quarantine hash, of an identifier of this type."""
+    cursor, crossed = _Cursor(record), []
+    for _ in range(cursor.number(1)):
+        partner_type = unpack_type(cursor.take(cursor.number(1)))
+        limit = Limit(identifier_type, partner_type, cursor.number(2))
+        oldest = tuple((cursor.take(16), cursor.sized()) for _ in range(cursor.number(2)))
+        crossed.append(QuarantineRecord(limit, oldest))
+    return crossed
+
+
+def pack_quarantine(crossed: Sequence[QuarantineRecord]) -> bytes:
+    """A record of the quarantine hash; the inverse of `unpack_quarantine`."""
+    packed = bytes([len(crossed)])
+    for limit, oldest in crossed:
+        packed += _sized_type(limit.partner_type) + _LENGTH.pack(limit.most) + _LENGTH.pack(len(oldest))
+        packed += b"".join(key + _LENGTH.pack(len(position)) + position for key, position in oldest)
+    return packed
+
+
+class Caused(NamedTuple):
+    """What every transition begins with: the log position of its cause, and of what it speaks."""
+
+    position: bytes
+    entity_type: EntityType
+
+    def emit(self, kind: int, key: bytes, rest: bytes) -> bytes:
+        """A transition about the entity id made from a key, as `lua/transitions.lua` packs it."""
+        head = bytes([kind]) + _LENGTH.pack(len(self.position)) + self.position
+        return head + _TYPE_CODE[self.entity_type] + key + rest
+
+
+def pack_named(key: bytes, name: bytes) -> bytes:
+    """An identifier in a transition: key and packed name."""
+    return key + _LENGTH.pack(len(name)) + name
+
+
+def pack_count(count: int, length: int) -> bytes:
+    """A number in so many bytes."""
+    return count.to_bytes(length, "big")
+
+
+def pack_reason(crossed: QuarantineRecord | None) -> bytes:
+    """Why an identifier was taken out: the limit that it crossed, None for blocked."""
+    if crossed is None:
+        return b"\0"
+    most, brought = crossed.limit.most, crossed.oldest[crossed.limit.most][1]
+    kind = _sized_type(crossed.limit.partner_type)
+    return b"\1" + kind + _LENGTH.pack(most) + _LENGTH.pack(len(brought)) + brought
 
 
 class HistoryRecord(NamedTuple):
@@ -245,9 +439,23 @@ def _transition(
     if kind == CREATED:
         identifiers = tuple(_listed(cursor))
         return EntityCreated(transition_id=name("entity_created"), identifiers=identifiers, **common)
-    if kind == ADDED:
-        added, identifier = cursor.take(16), unpack_name(cursor.sized())
-        return IdentifierAdded(transition_id=name("identifier_added", added), identifier=identifier, **common)
+    if kind in (ADDED, QUARANTINED, RELEASED):
+        return _about_identifier(kind, cursor, name, common)
+    if kind == ERASED:
+        keys = [cursor.take(16) for _ in range(cursor.number(2))]
+        ids = tuple(entity_id(entity_type, key) for key in keys)
+        return EntityErased(transition_id=name("entity_erased", keys[0]), erased_ids=ids, **common)
+    if kind == SPLIT:
+        part_key, part, parts = cursor.take(16), cursor.number(4), cursor.number(4)
+        first, identifiers = cursor.data[cursor.at + 2 : cursor.at + 18], tuple(_listed(cursor, 2))
+        return EntitySplit(
+            transition_id=name("entity_split", part_key + first),
+            part_id=entity_id(entity_type, part_key),
+            part=part,
+            parts=parts,
+            identifiers=identifiers,
+            **common,
+        )
     other = entity_id(entity_type, cursor.take(16))
     if kind == MERGED:
         transition_id, moved = name("entities_merged", other), cursor.number(4)
@@ -255,7 +463,37 @@ def _transition(
     return EntityRelabelled(transition_id=name("entity_relabelled", other), former_id=other, **common)
 
 
-def _listed(cursor: _Cursor) -> Iterator[NamedIdentifier]:
-    for _ in range(cursor.number(1)):
+def _about_identifier(
+    kind: int, cursor: _Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]
+) -> Transition:
+    key, identifier = cursor.take(16), unpack_name(cursor.sized())
+    if kind == ADDED:
+        return IdentifierAdded(transition_id=name("identifier_added", key), identifier=identifier, **common)
+    if kind == RELEASED:
+        why, transition_id = _WHY_RELEASED[cursor.number(1)], name("identifier_released", key)
+        return IdentifierReleased(transition_id=transition_id, identifier=identifier, reason=why, **common)
+    reason, transition_id = _reason(cursor), name("identifier_quarantined", key)
+    return IdentifierQuarantined(transition_id=transition_id, identifier=identifier, reason=reason, **common)
+
+
+def _reason(cursor: _Cursor) -> QuarantineReason:
+    if cursor.number(1) == 0:
+        return QuarantineReason(kind="blocked")
+    partner_type = unpack_type(cursor.take(cursor.number(1)))
+    return quarantine_reason(partner_type, cursor.number(2), cursor.sized())
+
+
+def quarantine_reason(partner_type: str | None, limit: int, position: bytes) -> QuarantineReason:
+    """Why an identifier is quarantined: the limit, and the position that brought one too many."""
+    return QuarantineReason(
+        kind="degree" if partner_type is None else "limit",
+        partner_type=partner_type,
+        limit=limit,
+        brought_by=Cause.at(*parse_position(position)),
+    )
+
+
+def _listed(cursor: _Cursor, length: int = 1) -> Iterator[NamedIdentifier]:
+    for _ in range(cursor.number(length)):
         cursor.take(16)
         yield unpack_name(cursor.sized())

@@ -4,68 +4,123 @@ The scripts are in `lua/`, one file per part of an operation, joined here. `lua/
 and each part the layout of the records it makes.
 """
 
+import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import redis
 
 from resolver.check import check_graph
 from resolver.keys import Keys, parse_partition_field, partition_field
 from resolver.packing import (
+    NodeRecord,
+    QuarantineRecord,
+    pack_command,
     pack_message,
+    pack_rules,
+    quarantine_reason,
+    unpack_chunk,
     unpack_history,
+    unpack_link,
+    unpack_marks,
     unpack_name,
     unpack_node,
+    unpack_quarantine,
     unpack_slot,
     unpack_transitions,
+    unpack_type,
 )
 from resolver.store import (
     Applied,
     Batch,
     Change,
+    Command,
     Cursor,
     Entity,
+    Erased,
     Fenced,
     Full,
     Member,
+    OtherRules,
     OutboxEntry,
+    Outcome,
+    Quarantined,
+    Standing,
+    Suspension,
+    Ties,
 )
-from schemas.errors import SettingsError, StartRefused, StoreUnavailable
+from schemas.errors import SettingsError, StartRefused, StoreUnavailable, TooLarge
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+from schemas.rules import Rules
+from schemas.transitions import QuarantineReason, Transition
 
 log = logging.getLogger("nexus.store")
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
+ONE_CALL = 20_000
+"""Identifiers and links that one call may restructure."""
 
 _APPLY_PARTS = (
     "hash",
     "order",
     "batch",
+    "rules",
     "fence",
     "known",
     "records",
     "load",
-    "synonyms",
     "lists",
+    "marks",
     "unite",
     "history",
     "transitions",
+    "count",
+    "synonyms",
+    "leave",
+    "outcome",
+    "do",
     "merge",
     "resolve",
+    "end",
+    "do",
+    "gather",
+    "judge",
+    "rebuild",
+    "announce",
+    "end",
+    "do",
+    "command",
+    "end",
+    "main",
     "write",
 )
-_CHANGES = {3: "absorbed", 4: "renamed from", 5: "merged into", 6: "renamed to"}
+_CHANGES = {
+    3: "absorbed",
+    4: "renamed from",
+    5: "merged into",
+    6: "renamed to",
+    7: "split into",
+    8: "split from",
+    9: "quarantined",
+    10: "released",
+}
 _TYPES: dict[bytes, EntityType] = {b"p": "person", b"g": "group"}
 
 
 def script(*parts: str) -> str:
-    """The Lua of some parts, in this order."""
+    """The Lua of some parts, in this order; `do` and `end` make a block of those between them."""
     folder = resources.files("resolver") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+    texts = (
+        part if part in ("do", "end") else (folder / f"{part}.lua").read_text(encoding="utf-8")
+        for part in parts
+    )
+    return "\n".join(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +151,33 @@ class RedisStore:
         keyring: Keyring,
         durability: Durability = Durability(),
         outbox_limit: int = 1_000_000,
+        rules: Rules | None = None,
+        one_call: int = ONE_CALL,
     ) -> None:
         self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(namespace)
-        self.keyring = keyring
-        self._outbox_limit = outbox_limit
+        self.keyring, self.rules = keyring, rules or Rules()
+        self._outbox_limit, self._one_call = outbox_limit, one_call
+        self._packed_rules = pack_rules(self.rules)
         self._namespace = namespace
         register = client.register_script
         self._apply = register(script(*_APPLY_PARTS))
         self._resume, self._advance = register(script("resume")), register(script("advance"))
-        self._entity, self._page = register(script("hash", "entity")), register(script("hash", "page"))
+        self._entity, self._page = (
+            register(script("hash", "records", "entity")),
+            register(script("hash", "page")),
+        )
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
-        with _Translated():
+        with translated():
             refuse_unsafe_server(client, durability)
             self._open(script("open"))
 
     def _open(self, text: str) -> None:
         reply = self._redis.register_script(text)(
-            [self._keys.meta], [SCHEMA_VERSION, self.keyring.fingerprint]
+            [self._keys.meta],
+            [SCHEMA_VERSION, self.keyring.fingerprint, self.rules.version, self.rules.to_json()],
         )
-        schema, secret = (value.decode() for value in reply[:2])
+        schema, secret, rules = ((value or b"").decode() for value in reply)
         if schema != SCHEMA_VERSION:
             raise StartRefused(
                 f"the store of namespace {self._namespace} has schema version {schema}, this program needs "
@@ -128,35 +190,64 @@ class RedisStore:
                 "the `secret` it was built "
                 "with, or choose another namespace"
             )
+        if rules != self.rules.version:
+            raise SettingsError(
+                f"the rules of these settings are not those in force in namespace {self._namespace}: see "
+                "what would change with `nexus rules diff`, and take them with `nexus rules apply`"
+            )
 
     # the stream
 
-    def apply(self, batch: Batch) -> Applied | Fenced | Full:
+    def apply(self, batch: Batch) -> Outcome:
         """Move state, outbox and offsets together. See `Store.apply`."""
-        arguments: list[Any] = [len(batch.moves), self._outbox_limit]
+        reply = self._call(batch, "")
+        if reply[0] == b"large":
+            reply = self._call(batch, "later")
+        match reply[0]:
+            case b"applied":
+                return Applied(reply[1])
+            case b"full":
+                return Full(reply[1])
+            case b"erased":
+                return Erased(dict(zip(reply[1::2], reply[2::2], strict=True)))
+            case b"rules":
+                return OtherRules(reply[1].decode())
+        return _fenced(batch, reply[1:])
+
+    def preview(self, command: Command) -> Sequence[Transition]:
+        """What an operator event would bring about now; changes nothing. Raises TooLarge."""
+        reply = self._call(Batch((), (), command), "dry")
+        if reply[0] == b"large":
+            raise TooLarge(tuple(reply[1:]))
+        made = reply[1] if reply[0] == b"preview" else b""
+        sequence = self.sequence()
+        first = sequence.number + 1
+        return tuple(unpack_transitions(made, self.keyring, self._namespace, sequence.generation, first))
+
+    def _call(self, batch: Batch, mode: str) -> Any:
+        operation = b"" if batch.command is None else pack_command(batch.command)
+        arguments: list[Any] = [len(batch.moves), self._outbox_limit, self.rules.version, self._packed_rules]
+        arguments += [mode, operation, self._one_call]
         for move in batch.moves:
             expected = "" if move.expected is None else move.expected
             arguments += (partition_field(move.topic, move.partition), expected, move.next)
         arguments += [shape.handle for shape, _, _ in batch.evidence]
         arguments += [pack_message(shape.packed, first, last_ms) for shape, first, last_ms in batch.evidence]
-        with _Translated():
-            reply = self._apply(self._keys.apply, arguments)
-        if reply[0] == b"applied":
-            return Applied(reply[1])
-        if reply[0] == b"full":
-            return Full(reply[1])
-        return _fenced(batch, reply[1:])
+        with translated():
+            while (reply := self._apply(self._keys.apply, arguments))[0] == b"busy":
+                time.sleep(0.002)
+        return reply
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""
-        with _Translated():
+        with translated():
             found = self._redis.hgetall(self._keys.offsets)
         parsed = ((parse_partition_field(field.decode()), int(offset)) for field, offset in found.items())
         return {partition: offset for (name, partition), offset in parsed if name == topic}
 
     def progress(self) -> Mapping[str, str]:
         """The next offset of every `topic/partition`: when it stays the same, nothing was applied."""
-        with _Translated():
+        with translated():
             found = self._redis.hgetall(self._keys.offsets)
         return {field.decode(): offset.decode() for field, offset in found.items()}
 
@@ -177,7 +268,7 @@ class RedisStore:
         for partition, offset in committed.items():
             arguments += (partition_field(topic, partition), "" if offset is None else offset)
         keys = self._keys
-        with _Translated():
+        with translated():
             reply = self._resume([keys.meta, keys.offsets, keys.topics, keys.rewinds], arguments)
         if reply[0] == b"recreated":
             raise StartRefused(
@@ -204,25 +295,25 @@ class RedisStore:
 
     def sequence(self) -> Cursor:
         """The sequence of the last transition made."""
-        with _Translated():
+        with translated():
             generation, number = self._redis.hmget(self._keys.meta, "generation", "number")
         return Cursor(int(generation), int(number))
 
     def waiting(self) -> int:
         """The number of transitions made and not yet published."""
-        with _Translated():
+        with translated():
             return int(self._redis.hget(self._keys.meta, "pending") or 0)
 
     def cursor(self) -> Cursor:
         """How far the outbox is published."""
-        with _Translated():
+        with translated():
             generation, number = self._redis.hmget(self._keys.cursor, "generation", "number")
         return Cursor(int(generation or 0), int(number or 0))
 
     def outbox(self, after: Cursor, limit: int, wait_ms: int) -> Sequence[OutboxEntry]:
         """The next batches of transitions, `limit` at most, waiting up to wait_ms for the first."""
         start = f"{after.generation}-{after.number}"
-        with _Translated():
+        with translated():
             reply = self._redis.xread({self._keys.outbox: start}, count=limit, block=wait_ms or None)
         streams = list(reply.values()) if isinstance(reply, dict) else [entries for _, entries in reply or ()]
         entries = streams[0] if streams else ()
@@ -240,41 +331,41 @@ class RedisStore:
         where expected.
         """
         keys = self._keys
-        with _Translated():
+        with translated():
             reply = self._advance([keys.meta, keys.cursor, keys.outbox], [*expected, *to, published])
         return bool(reply)
 
     def hold_lock(self, token: str, ttl_ms: int) -> bool:
         """Take or renew the publisher's lock; False when somebody else holds it."""
-        with _Translated():
+        with translated():
             return bool(self._lock([self._keys.lock], [token, ttl_ms]))
 
     def release_lock(self, token: str) -> None:
         """Let the publisher's lock go, if this token holds it."""
-        with _Translated():
+        with translated():
             self._unlock([self._keys.lock], [token])
 
     # snapshots
 
     def request_snapshot(self) -> int:
         """Ask the publisher to send the whole answer anew; the number of the request."""
-        with _Translated():
+        with translated():
             return int(self._redis.hincrby(self._keys.snapshot, "requested", 1))
 
     def snapshot_due(self) -> int:
         """The last request that is not done, 0 for none."""
-        with _Translated():
+        with translated():
             requested, done = self._redis.hmget(self._keys.snapshot, "requested", "done")
         return int(requested or 0) if int(requested or 0) > int(done or 0) else 0
 
     def begin_snapshot(self) -> int:
         """The number of the next snapshot; none is given out twice."""
-        with _Translated():
+        with translated():
             return int(self._redis.hincrby(self._keys.snapshot, "begun", 1))
 
     def snapshot_done(self, request: int) -> None:
         """Every request up to this one is answered."""
-        with _Translated():
+        with translated():
             self._redis.hset(self._keys.snapshot, "done", request)
 
     # the readers
@@ -282,8 +373,8 @@ class RedisStore:
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
         keys = self._keys
-        with _Translated():
-            reply = self._entity([keys.nodes, keys.slots, keys.chunks], [key, limit])
+        with translated():
+            reply = self._entity([keys.nodes, keys.slots, keys.chunks, keys.moving, keys.meta], [key, limit])
         if not reply:
             return None
         slot = unpack_slot(reply[0])
@@ -291,9 +382,125 @@ class RedisStore:
         name = entity_id(slot.entity_type, slot.senior)
         return Entity(slot.entity_type, name, slot.size, slot.position, tuple(members))
 
+    def standing(self, key: bytes) -> Standing:
+        """How an identifier stands, in the graph or out of it."""
+        keys = self._keys
+        with translated():
+            record, marks = self._redis.hget(keys.nodes, key), self._redis.hget(keys.marks, key)
+            crossed = self._redis.hget(keys.quarantine, key)
+        if record is None:
+            is_erased = any(mark.what == "e" for mark in unpack_marks(marks or b""))
+            return Standing(None, "erased" if is_erased else "unnamed", None, ())
+        node = unpack_node(record)
+        if node.is_blocked:
+            return Standing(
+                node.identifier, "blocked", QuarantineReason(kind="blocked"), self._partners(key, node)
+            )
+        if not node.is_quarantined:
+            return Standing(node.identifier, "in", None, ())
+        reason = self._reason(unpack_quarantine(crossed or b"\0", node.identifier.identifier_type))
+        return Standing(node.identifier, "quarantined", reason, self._partners(key, node))
+
+    def _reason(self, crossed: Sequence[QuarantineRecord]) -> QuarantineReason:
+        """The limit that was crossed first, in log order."""
+        order = self.rules.limits
+        limit, position = min(
+            ((one.limit, one.oldest[one.limit.most][1]) for one in crossed),
+            key=lambda one: (one[1], order.index(one[0])),
+        )
+        return quarantine_reason(limit.partner_type, limit.most, position)
+
+    def _partners(self, key: bytes, node: NodeRecord, most: int = 100) -> tuple[bytes, ...]:
+        """The partners of an identifier, oldest first, of its last thousand links."""
+        with translated():
+            handles = list(itertools.islice(self._handles(node), 1000))
+            records = self._redis.hmget(self._keys.links, handles) if handles else ()
+        ages: dict[bytes, bytes] = {}
+        for link in map(unpack_link, filter(None, records)):
+            for other in link.keys:
+                if other != key:
+                    ages[other] = min(link.first, ages.get(other, link.first))
+        return tuple(sorted(ages, key=lambda other: (ages[other], other))[:most])
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What is out of the graph, in no order: quarantined, or blocked by an operator."""
+        keys = self._keys
+        with translated():
+            for key, crossed in self._redis.hscan_iter(keys.quarantine, count=1000):
+                record = self._redis.hget(keys.nodes, key)
+                if record is not None and not (node := unpack_node(record)).is_blocked:
+                    one = node.identifier
+                    reason = self._reason(unpack_quarantine(crossed, one.identifier_type))
+                    yield Quarantined(key, one, "quarantined", reason)
+            for key, _ in self._redis.hscan_iter(keys.marks, count=1000):
+                record = self._redis.hget(keys.nodes, key)
+                if record is not None and (node := unpack_node(record)).is_blocked:
+                    yield Quarantined(key, node.identifier, "blocked", QuarantineReason(kind="blocked"))
+
+    def suspended(self) -> Iterator[Suspension]:
+        """The links that are suspended, in no order."""
+        keys = self._keys
+        with translated():
+            for field, reason in self._redis.hscan_iter(keys.suspended, count=1000):
+                unique = unpack_type(reason[1:]) if reason[:1] == b"u" else None
+                apart = None if unique else (reason[1:17], reason[17:33])
+                if len(field) == 16:
+                    link = unpack_link(self._redis.hget(keys.links, field))
+                    yield Suspension(link.keys, "event", link.first, unique, apart)
+                else:
+                    pair = (field[1:17], field[17:33])
+                    kind: Literal["together", "synonym"] = "together" if field[:1] == b"t" else "synonym"
+                    ties = dict(self.ties(pair[:1])[pair[0]].together) if kind == "together" else {}
+                    yield Suspension(pair, kind, ties.get(pair[1], b""), unique, apart)
+
+    def ties(self, of: Iterable[bytes]) -> Mapping[bytes, Ties]:
+        """What ties identifiers to others, or keeps them apart, besides links."""
+        wanted, keys = list(of), self._keys
+        if not wanted:
+            return {}
+        with translated():
+            marks = self._redis.hmget(keys.marks, wanted)
+            synonyms = self._redis.hmget(keys.synonyms, wanted)
+        found = {}
+        for key, said, others in zip(wanted, marks, synonyms, strict=True):
+            pairs: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+            for mark in unpack_marks(said or b""):
+                pairs[mark.what].append((mark.other, mark.position))
+            same = tuple(others[at : at + 16] for at in range(0, len(others or b""), 16))
+            found[key] = Ties(tuple(pairs["t"]), tuple(pairs["a"]), same)
+        return found
+
+    def touched(self, members: Iterable[bytes]) -> tuple[bytes, ...]:
+        """The identifiers that are out of the graph and share a link with any of these."""
+        handles: dict[bytes, None] = {}
+        keys, wanted = self._keys, list(members)
+        with translated():
+            for record in self._redis.hmget(keys.nodes, wanted) if wanted else ():
+                handles |= dict.fromkeys(self._handles(unpack_node(record)) if record else ())
+            links = [self._redis.hmget(keys.links, list(handles))] if handles else []
+            others = {
+                other
+                for found in links
+                for link in map(unpack_link, filter(None, found))
+                for other in link.keys
+            }
+            asked = sorted(others - set(wanted))
+            nodes = self._redis.hmget(keys.nodes, asked) if asked else ()
+        return tuple(key for key, record in zip(asked, nodes, strict=True) if _is_out(record))
+
+    def _handles(self, node: NodeRecord) -> Iterator[bytes]:
+        yield from node.links
+        waiting = [node.older]
+        while waiting:
+            record = self._redis.hget(self._keys.chunks, waiting.pop() or "0")
+            if record is not None:
+                chunk = unpack_chunk(record)
+                yield from chunk.entries
+                waiting += (chunk.left, chunk.right)
+
     def history(self, entity_type: EntityType, key: bytes) -> Sequence[Change]:
         """The last identity changes of the id made from an identifier key, oldest first."""
-        with _Translated():
+        with translated():
             record = self._redis.hget(self._keys.history, key)
         return [
             Change(
@@ -314,8 +521,8 @@ class RedisStore:
         What is there throughout a walk is seen at least once (the promise of HSCAN).
         """
         keys = self._keys
-        with _Translated():
-            reply = self._page([keys.nodes, keys.slots, keys.meta], [cursor, count])
+        with translated():
+            reply = self._page([keys.nodes, keys.slots, keys.meta, keys.moving], [cursor, count])
         found = []
         for record, home in zip(reply[4::3], reply[5::3], strict=True):
             kind, name = _TYPES[home[:1]], unpack_name(unpack_node(record).name)
@@ -335,8 +542,15 @@ class RedisStore:
         """Assert every invariant of the namespace; raises StoreCorrupt. Reads all of it: seconds per
         million.
         """
-        with _Translated():
-            check_graph(self._redis, self._keys, self.keyring)
+        with translated():
+            check_graph(self._redis, self._keys, self.keyring, self.rules)
+
+
+def _is_out(record: bytes | None) -> bool:
+    if record is None:
+        return False
+    node = unpack_node(record)
+    return node.is_blocked or node.is_quarantined
 
 
 def _member(key: bytes, record: bytes) -> Member:
@@ -362,7 +576,7 @@ def _fenced(batch: Batch, reply: Sequence[bytes]) -> Applied | Fenced:
     return Fenced(found)
 
 
-class _Translated:
+class translated:  # noqa: N801 -- used like a function
     """Turns redis-py's errors into this project's, once, at the edge."""
 
     def __enter__(self) -> None:

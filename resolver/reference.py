@@ -1,47 +1,75 @@
 """The reference: which identifiers form which entity, under which id. The executable specification.
 
-Plain and obvious on purpose: it keeps the set of links and computes everything else from it. The stream and
-the warehouse must give the same answer for the same set of events, whatever the order, the batches or the
-workers.
+Plain and obvious on purpose: it keeps what the events named and what operators said, and computes everything
+else from it. The stream and the warehouse must give the same answer for the same set, whatever the order,
+the batches or the workers.
 
-1. Each participant of an event names a set of identifiers; the guards take blocked ones out; what remains
-is a *link*.
-2. A link keeps the lowest log position that named it, and the last instant.
-3. Entities are the connected components of identifiers under the links, and under synonyms: the former id
-of an alias is
-   one with the user id and the anonymous id of the same value, where events name those. A synonym lends no
-   age.
-4. An identifier is as old as the oldest link that holds it. The entity's id is made from its oldest
-identifier
-   (ties: the smaller identifier key).
+1. *Erased.* A participant that names an erased identifier at or below the erasure's position is dropped
+   whole. What returns above it is a new identifier, with a key of its own. An operator event that names an
+   erased identifier at or below the erasure is void; above it, it is about the new one.
+2. *Blocked by rule.* Values that name nobody are taken out; what remains of a participant is a *link*. A link
+   keeps the lowest log position that named it, and the last instant.
+3. *Blocked by an operator.* The value stays in its links and leaves the graph.
+4. *Counted.* The partners of an identifier are the other identifiers in its links; a partner is as old as the
+   oldest link that holds both. With more partners of a type than its rule allows the identifier is
+   quarantined: it leaves the graph, unless an operator released it. Everything is counted, also what is out
+   of the graph.
+5. *Judged.* Entities are the connected components of the identifiers in the graph, under the edges that
+   `judge` admits: links, what operators put together, and synonyms (the former id of an alias is one with the
+   user id and the anonymous id of the same value, where events name those; one that came back after an
+   erasure has no synonyms).
+6. An identifier is as old as the oldest link that holds it. The entity's id is made from its oldest
+   identifier (ties: the smaller identifier key).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
-from schemas.blocked import blocked
+from resolver.judge import Conflict, Edge, Partition, judge
+from resolver.store import Command
 from schemas.events import Event
 from schemas.identifiers import Identifier, Keyring, entity_id
+from schemas.rules import Limit, Rules
 from schemas.synonyms import synonyms
 
-LinkSet = frozenset[Identifier]
+LinkKey = tuple[bytes, ...]
+"""The identifier keys of a link, ascending."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkFact:
+class LinkFact(NamedTuple):
     """What is kept of a link: its first evidence (a log position, bytes) and its last instant (ms)."""
 
     first: bytes
     last_ms: int
 
 
+class Excess(NamedTuple):
+    """Why an identifier is quarantined: the limit, and the position that brought one partner too many."""
+
+    position: bytes
+    limit: Limit
+
+
+class Mention(NamedTuple):
+    """One participant of one event: what it names, where in the log, and when (ms)."""
+
+    identifiers: frozenset[Identifier]
+    position: bytes
+    ingested_at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer: the entity id of every identifier, and the links it rests on."""
+    """The answer: the entity id of every identifier in the graph, and why the others are not in it."""
 
     entity_of: Mapping[Identifier, str]
-    links: Mapping[LinkSet, LinkFact]
+    links: Mapping[LinkKey, LinkFact]
+    quarantined: Mapping[bytes, Excess]
+    blocked: frozenset[bytes]
+    suspended: Mapping[Edge, Conflict]
 
     @property
     def entities(self) -> Mapping[str, frozenset[Identifier]]:
@@ -54,59 +82,205 @@ class Answer:
 
 @dataclass(slots=True)
 class Reference:
-    """Takes events in any order, any number of times, and answers from the set of them."""
+    """Takes events and operator events in any order, any number of times; answers from the set of them."""
 
     keyring: Keyring
-    links: dict[LinkSet, LinkFact] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    mentions: set[Mention] = field(default_factory=set)
+    commands: set[Command] = field(default_factory=set)
 
     def add(self, events: Iterable[Event]) -> None:
         """Learn what the events say."""
         for event in events:
             for participant in event.participants:
-                link = frozenset(one for one in participant.identifiers if blocked(one) is None)
-                if link:
-                    self._learn(link, LinkFact(event.position, event.ingested_at_ms))
+                names = frozenset(participant.identifiers)
+                self.mentions.add(Mention(names, event.position, event.ingested_at_ms))
 
-    def _learn(self, link: LinkSet, fact: LinkFact) -> None:
-        known = self.links.get(link, fact)
-        self.links[link] = LinkFact(min(known.first, fact.first), max(known.last_ms, fact.last_ms))
+    def operate(self, commands: Iterable[Command]) -> None:
+        """Learn what operators say."""
+        self.commands.update(commands)
 
     def answer(self) -> Answer:
         """The answer to everything learned so far."""
-        age = self._ages()
-        entity_of: dict[Identifier, str] = {}
-        for component in self._components():
-            senior = min(component, key=lambda one: (age[one], self.keyring.key(one)))
-            name = entity_id(senior.entity_type, self.keyring.key(senior))
-            entity_of.update(dict.fromkeys(component, name))
-        return Answer(entity_of, dict(self.links))
+        return _Resolution(self).answer()
 
-    def _ages(self) -> dict[Identifier, bytes]:
+
+class _Resolution:
+    """One computation of the answer: each step of the guards is a property, made from those before it."""
+
+    def __init__(self, learned: Reference) -> None:
+        self.keyring, self.rules = learned.keyring, learned.rules
+        self.mentions, self.commands = learned.mentions, learned.commands
+        self.names: dict[bytes, Identifier] = {}
+
+    def answer(self) -> Answer:
+        partition, suspended = self._judged()
+        entity_of: dict[Identifier, str] = {}
+        for part in partition.parts:
+            senior = min(part, key=lambda key: (self.age[key], key))
+            name = entity_id(self.names[senior].entity_type, senior)
+            entity_of.update((self.names[key], name) for key in part)
+        return Answer(entity_of, self.links, self.quarantined, self.blocked, suspended)
+
+    # erased
+
+    @cached_property
+    def erased(self) -> Mapping[bytes, bytes]:
+        """Erased identifier keys, each with the position of its first erasure."""
+        found: dict[bytes, bytes] = {}
+        for command in self.commands:
+            if command.kind == "erase":
+                for key in command.keys:
+                    found[key] = min(command.position, found.get(key, command.position))
+        return found
+
+    def living(self, key: bytes, position: bytes) -> bytes | None:
+        """The key that goes by this one at a log position; None where it is erased there."""
+        while (erasure := self.erased.get(key)) is not None:
+            if position <= erasure:
+                return None
+            key = self.keyring.reborn(key, erasure)
+        return key
+
+    # blocked by rule
+
+    @cached_property
+    def links(self) -> Mapping[LinkKey, LinkFact]:
+        """What the events name together, with its evidence."""
+        found: dict[LinkKey, LinkFact] = {}
+        for mention in self.mentions:
+            link = self._link(mention)
+            if link:
+                fact = found.get(link, LinkFact(mention.position, mention.ingested_at_ms))
+                found[link] = LinkFact(
+                    min(fact.first, mention.position), max(fact.last_ms, mention.ingested_at_ms)
+                )
+        return found
+
+    def _link(self, mention: Mention) -> LinkKey:
+        """The link that a participant is evidence of; empty for none."""
+        living = {one: self.living(self.keyring.key(one), mention.position) for one in mention.identifiers}
+        if None in living.values():
+            return ()
+        kept = {
+            key: one for one, key in living.items() if key is not None and self.rules.blocked(one) is None
+        }
+        self.names.update(kept)
+        return tuple(sorted(kept))
+
+    @cached_property
+    def age(self) -> Mapping[bytes, bytes]:
         """Each identifier's lowest log position."""
-        ages: dict[Identifier, bytes] = {}
+        ages: dict[bytes, bytes] = {}
         for link, fact in self.links.items():
-            for identifier in link:
-                ages[identifier] = min(fact.first, ages.get(identifier, fact.first))
+            for key in link:
+                ages[key] = min(fact.first, ages.get(key, fact.first))
         return ages
 
-    def _components(self) -> list[set[Identifier]]:
-        """Connected components, by walking from identifier to identifier over the links."""
-        neighbours: dict[Identifier, set[Identifier]] = defaultdict(set)
-        for link in self.links:
-            hub = min(link, key=self.keyring.key)
-            for identifier in link:
-                neighbours[hub].add(identifier)
-                neighbours[identifier].add(hub)
-        for identifier in tuple(neighbours):
-            neighbours[identifier].update(one for one in synonyms(identifier) if one in neighbours)
-        unseen, components = set(neighbours), []
-        while unseen:
-            component, waiting = set(), [unseen.pop()]
-            while waiting:
-                one = waiting.pop()
-                component.add(one)
-                fresh = neighbours[one] & unseen
-                unseen -= fresh
-                waiting.extend(fresh)
-            components.append(component)
-        return components
+    # what operators say
+
+    @cached_property
+    def said(self) -> Mapping[tuple[str, LinkKey], Command]:
+        """The operator events in force: of those that contradict each other, the one of highest position."""
+        last: dict[tuple[str, LinkKey], Command] = {}
+        for command in self.commands:
+            for about, named in _subjects(command):
+                keys = self._meant(command, named)
+                if keys:
+                    known = last.get((about, keys), command)
+                    last[about, keys] = max(known, command, key=lambda one: one.position)
+        return last
+
+    def _meant(self, command: Command, named: LinkKey) -> LinkKey:
+        """Who goes by these keys at an operator event, ascending; empty where one of them is erased there.
+
+        An erasure names what it found: nothing goes by another key in it.
+        """
+        living = [self.living(key, command.position) for key in named]
+        keys = tuple(sorted(key for key in living if key is not None))
+        is_void = len(keys) < len(named) or (command.kind == "erase" and keys != named)
+        return () if is_void else keys
+
+    def _standing(self, kind: str) -> list[tuple[LinkKey, Command]]:
+        return [(keys, said) for (_, keys), said in self.said.items() if said.kind == kind]
+
+    @cached_property
+    def blocked(self) -> frozenset[bytes]:
+        """Identifiers that an operator blocked, or an erasure, since it touched them."""
+        blocked = (*self._standing("block"), *self._standing("erase"))
+        return frozenset(keys[0] for keys, _ in blocked) & self.age.keys()
+
+    # counted
+
+    @cached_property
+    def quarantined(self) -> Mapping[bytes, Excess]:
+        """Identifiers with more partners than a rule allows: the limit that was crossed first."""
+        released = {keys[0] for keys, _ in self._standing("release")}
+        found = {}
+        for key, partners in self._partners().items():
+            excesses = [excess for limit in self._limits(key) if (excess := self._excess(limit, partners))]
+            if excesses and key not in released and key not in self.blocked:
+                found[key] = min(excesses, key=lambda one: (one.position, self.rules.limits.index(one.limit)))
+        return found
+
+    def _partners(self) -> Mapping[bytes, Mapping[bytes, bytes]]:
+        """For each identifier, its partners, each with the position of the oldest link that holds both."""
+        found: dict[bytes, dict[bytes, bytes]] = defaultdict(dict)
+        for link, fact in self.links.items():
+            for key in link:
+                for other in link:
+                    if other != key:
+                        found[key][other] = min(fact.first, found[key].get(other, fact.first))
+        return found
+
+    def _limits(self, key: bytes) -> Iterator[Limit]:
+        kind = self.names[key].identifier_type
+        return (limit for limit in self.rules.limits if limit.identifier_type == kind)
+
+    def _excess(self, limit: Limit, partners: Mapping[bytes, bytes]) -> Excess | None:
+        counted = sorted(
+            position
+            for key, position in partners.items()
+            if limit.partner_type in (None, self.names[key].identifier_type)
+        )
+        return Excess(counted[limit.most], limit) if len(counted) > limit.most else None
+
+    # judged
+
+    def _judged(self) -> tuple[Partition, dict[Edge, Conflict]]:
+        apart: dict[bytes, set[bytes]] = defaultdict(set)
+        for (one, other), _ in self._standing("apart"):
+            apart[one].add(other)
+            apart[other].add(one)
+        partition = Partition(self._unique_type, apart, self.rules.unique)
+        for key in self.age.keys() - self.blocked - self.quarantined.keys():
+            partition.add(key)
+        return partition, judge(self._edges(), partition)
+
+    def _unique_type(self, key: bytes) -> str | None:
+        kind = self.names[key].identifier_type
+        return kind if kind in self.rules.unique else None
+
+    def _edges(self) -> Iterator[Edge]:
+        for keys, said in self._standing("together"):
+            yield Edge("together", said.position, keys)
+        for keys, fact in self.links.items():
+            yield Edge("event", fact.first, keys)
+        for key in self.age:
+            for other in map(self.keyring.key, synonyms(self.names[key])):
+                if other in self.age and key < other and key == self.keyring.key(self.names[key]):
+                    yield Edge("synonym", b"", (key, other))
+
+
+def _subjects(command: Command) -> Iterator[tuple[str, LinkKey]]:
+    """What a command is about: only the last one about the same thing is in force."""
+    match command.kind:
+        case "together" | "apart":
+            yield "pair", tuple(sorted(command.keys))
+        case "block" | "unblock":
+            yield "block", command.keys
+        case "release":
+            yield "release", command.keys
+        case "erase":
+            for key in command.blocked:
+                yield "block", (key,)

@@ -6,10 +6,10 @@ not yet published. The stream talks to it in batches: `apply` moves all three to
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from schemas.identifiers import EntityType, Identifier
-from schemas.transitions import Transition
+from schemas.transitions import QuarantineReason, Transition
 
 
 class Move(NamedTuple):
@@ -45,12 +45,34 @@ class Evidence(NamedTuple):
     last_ms: int
 
 
+OperationKind = Literal["together", "apart", "block", "unblock", "release", "erase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operator event as the store wants it, at its log position (bytes).
+
+    `keys`: both of a pair that is `together` or `apart`; the one to `block`, `unblock` or `release`; all that
+    `erase` erases. `blocked`, of an erasure: quarantined identifiers that it touched, blocked from then on.
+    """
+
+    kind: OperationKind
+    entity_type: EntityType
+    position: bytes
+    keys: tuple[bytes, ...]
+    blocked: tuple[bytes, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one atomic call moves: partitions, and the links in log order (then by link key)."""
+    """What one atomic call moves: partitions, and the links in log order (then by link key).
+
+    An operator event is a batch of its own: the move of the control partition, and one command.
+    """
 
     moves: tuple[Move, ...]
     evidence: tuple[Evidence, ...]
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,27 @@ class Full:
     """The outbox holds as many transitions as it may; nothing was changed. Publish, then try again."""
 
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The batch names identifiers that were erased, each with the log position of its erasure; nothing was
+    changed.
+
+    `Linker.learn` takes them; then the evidence is made again from the same events.
+    """
+
+    positions: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRules:
+    """The rules in force are others than the batch was made under; nothing was changed."""
+
+    version: str
+
+
+Outcome = Applied | Fenced | Full | Erased | OtherRules
 
 
 class OutboxEntry(NamedTuple):
@@ -124,6 +167,47 @@ class Entity:
     members: tuple[Member, ...]
 
 
+class Standing(NamedTuple):
+    """How an identifier stands. `partners`, of one that is out of the graph: oldest first, at most a hundred.
+
+    `identifier` is None for one that no event names, be it that it was erased.
+    """
+
+    identifier: Identifier | None
+    state: Literal["in", "quarantined", "blocked", "erased", "unnamed"]
+    reason: QuarantineReason | None
+    partners: tuple[bytes, ...]
+
+
+class Quarantined(NamedTuple):
+    """An identifier that is out of the graph, and why."""
+
+    key: bytes
+    identifier: Identifier
+    state: Literal["quarantined", "blocked"]
+    reason: QuarantineReason
+
+
+class Suspension(NamedTuple):
+    """A link that is suspended: its identifier keys, its first evidence, and the unique type or the apart
+    pair that it would break.
+    """
+
+    keys: tuple[bytes, ...]
+    kind: Literal["event", "together", "synonym"]
+    first: bytes
+    unique: str | None
+    apart: tuple[bytes, bytes] | None
+
+
+class Ties(NamedTuple):
+    """What ties an identifier to others, or keeps it apart, besides links: pairs (other key, position)."""
+
+    together: tuple[tuple[bytes, bytes], ...] = ()
+    apart: tuple[tuple[bytes, bytes], ...] = ()
+    synonyms: tuple[bytes, ...] = ()
+
+
 class Store(Protocol):
     """The identity store of one namespace.
 
@@ -134,8 +218,11 @@ class Store(Protocol):
     resumed.
     """
 
-    def apply(self, batch: Batch) -> Applied | Fenced | Full:
+    def apply(self, batch: Batch) -> Outcome:
         """Move state, outbox and offsets together."""
+
+    def preview(self, command: Command) -> Sequence[Transition]:
+        """What an operator event would bring about now; changes nothing. Raises TooLarge."""
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""
@@ -154,6 +241,15 @@ class Store(Protocol):
 
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
+
+    def standing(self, key: bytes) -> Standing:
+        """How an identifier stands, in the graph or out of it."""
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """What is out of the graph, in no order."""
+
+    def suspended(self) -> Iterator[Suspension]:
+        """The links that are suspended, in no order."""
 
     def history(self, entity_type: EntityType, key: bytes) -> Sequence[Change]:
         """The last identity changes of the id made from an identifier key, oldest first."""

@@ -20,7 +20,7 @@ from schemas.events import (
     RejectedValue,
     StateFact,
 )
-from schemas.identifiers import EntityType, Identifier, identifier
+from schemas.identifiers import EntityType, Identifier, MakeIdentifier
 from schemas.normalise import MAX_VALUE_BYTES
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -39,6 +39,7 @@ class Draft:
 
 def assemble(
     message: Message,
+    make: MakeIdentifier,
     *,
     event_id: str,
     source: str,
@@ -50,7 +51,7 @@ def assemble(
     states: Sequence[StateFact] = (),
     measurements: Sequence[Measurement] = (),
 ) -> Event:
-    """The event, or `BadMessage` where a limit is broken or nobody is left.
+    """The event, its identifiers made by `make`, or `BadMessage` where a limit is broken or nobody is left.
 
     Values without a normal form are rejected, participants left without identifiers are dropped together with
     their memberships and states. Without an `occurred_at_ms` the event counts as of when it was ingested.
@@ -65,7 +66,7 @@ def assemble(
     if len(participants) > MAX_PARTICIPANTS:
         raise BadMessage("limit", f"participants: more than {MAX_PARTICIPANTS:,}")
     rejected: list[RejectedValue] = []
-    drawn = [_participant(draft, place, rejected) for place, draft in enumerate(participants)]
+    drawn = [_participant(draft, make, place, rejected) for place, draft in enumerate(participants)]
     kept = tuple([participant for participant in drawn if participant is not None])
     if not kept:
         raise BadMessage("no-participants", "participants: none is left with an identifier")
@@ -126,7 +127,9 @@ def _check_facts(
         _check_optional(measurement.unit, f"measurements.{place}.unit")
 
 
-def _participant(draft: Draft, place: int, rejected: list[RejectedValue]) -> Participant | None:
+def _participant(
+    draft: Draft, make: MakeIdentifier, place: int, rejected: list[RejectedValue]
+) -> Participant | None:
     """The draft with its identifiers normalised and distinct; None if none is left."""
     if len(draft.identifiers) > MAX_IDENTIFIERS:
         raise BadMessage("limit", f"participants.{place}.identifiers: more than {MAX_IDENTIFIERS}")
@@ -134,19 +137,21 @@ def _participant(draft: Draft, place: int, rejected: list[RejectedValue]) -> Par
     _check_optional(draft.role, f"participants.{place}.role")
     for name in draft.traits:
         check_text(name, f"participants.{place}.traits: a name")
-    identifiers = _normalised(draft, place, rejected)
+    identifiers = _normalised(draft, make, place, rejected)
     if not identifiers:
         return None
     return Participant(draft.ref, draft.entity_type, draft.role, identifiers, draft.traits)
 
 
-def _normalised(draft: Draft, place: int, rejected: list[RejectedValue]) -> tuple[Identifier, ...]:
+def _normalised(
+    draft: Draft, make: MakeIdentifier, place: int, rejected: list[RejectedValue]
+) -> tuple[Identifier, ...]:
     distinct: dict[Identifier, None] = {}
     for identifier_type, raw in draft.identifiers:
         if len(raw) * 4 > MAX_VALUE_BYTES and len(raw.encode()) > MAX_VALUE_BYTES:
             raise BadMessage("limit", f"participants.{place}.identifiers: a value is longer than 1 KiB")
         try:
-            distinct[identifier(draft.entity_type, identifier_type, raw)] = None
+            distinct[make(draft.entity_type, identifier_type, raw)] = None
         except BadValue as error:
             rejected.append(RejectedValue(draft.ref, draft.entity_type, identifier_type, error.reason))
     return tuple(distinct)

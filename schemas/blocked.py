@@ -7,12 +7,16 @@ The built-in lists, in the order in which they are asked:
 ``test-address``      addresses and domains of example.com, example.org and example.net
 ``free-mail-domain``  the domains of free-mail providers, as identifiers of groups
 
-Never a reserved suffix such as `.example` or `.test`: tests, demos and documentation live there.
+Never a reserved suffix such as `.example` or `.test`: tests, demos and documentation live there. Rules can
+switch off each list for an identifier type, and name further values (`schemas.rules`).
 """
 
 import re
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
 
 from schemas.identifiers import Identifier
 
@@ -41,30 +45,56 @@ _ZERO_PHONE = re.compile(r"\+[1-9]\d{0,2}0{6,}")
 _TEST_DOMAINS = frozenset({"example.com", "example.org", "example.net"})
 
 
-def blocked(identifier: Identifier) -> str | None:
-    """The name of the built-in list that blocks this identifier, or None."""
+def _null_word(identifier: Identifier) -> bool:
     value = identifier.identifier_value
-    if len(value) <= _LONGEST_NULL_WORD and value.casefold() in _NULL_WORDS:
-        return "null-word"
-    if "0" in value and _only_zeros(value):
-        return "zeros"
+    return len(value) <= _LONGEST_NULL_WORD and value.casefold() in _NULL_WORDS
+
+
+def _zeros(identifier: Identifier) -> bool:
+    value = identifier.identifier_value
+    return "0" in value and (_ZERO_PHONE if value[0] == "+" else _ZEROS).fullmatch(value) is not None
+
+
+def _test_address(identifier: Identifier) -> bool:
+    value = identifier.identifier_value
     match identifier.identifier_type:
-        case "email" if value.rpartition("@")[2] in _TEST_DOMAINS:
-            return "test-address"
+        case "email":
+            return value.rpartition("@")[2] in _TEST_DOMAINS
         case "domain":
-            return _blocked_domain(identifier)
-    return None
+            return value in _TEST_DOMAINS
+    return False
 
 
-def _only_zeros(value: str) -> bool:
-    return (_ZERO_PHONE if value[0] == "+" else _ZEROS).fullmatch(value) is not None
+def _free_mail_domain(identifier: Identifier) -> bool:
+    return (
+        identifier.identifier_type == "domain"
+        and identifier.entity_type == "group"
+        and identifier.identifier_value in free_mail_domains()
+    )
 
 
-def _blocked_domain(identifier: Identifier) -> str | None:
-    if identifier.identifier_value in _TEST_DOMAINS:
-        return "test-address"
-    if identifier.entity_type == "group" and identifier.identifier_value in free_mail_domains():
-        return "free-mail-domain"
+_HOLDS: Final[Mapping[str, Callable[[Identifier], bool]]] = MappingProxyType(
+    {
+        "null-word": _null_word,
+        "zeros": _zeros,
+        "test-address": _test_address,
+        "free-mail-domain": _free_mail_domain,
+    }
+)
+LISTS: Final = tuple(_HOLDS)
+_LISTS_OF: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"email": LISTS[:3], "domain": LISTS})
+
+
+def lists_of(identifier_type: str) -> tuple[str, ...]:
+    """The built-in lists that can block a value of this type."""
+    return _LISTS_OF.get(identifier_type, LISTS[:2])
+
+
+def blocked(identifier: Identifier, lists: Collection[str] = LISTS) -> str | None:
+    """The name of the first of these built-in lists that blocks this identifier, or None."""
+    for name in lists_of(identifier.identifier_type):
+        if name in lists and _HOLDS[name](identifier):
+            return name
     return None
 
 

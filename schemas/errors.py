@@ -9,6 +9,8 @@ The first question about an error is whether trying again may help::
     │   └── SinkUnavailable        what was written did not become durable
     └── TerminalError          a person must act, or the input is at fault
         ├── SettingsError          wrong usage or setting: exit code 2
+        │   └── WrongRule              a rule of the settings, and where it stands
+        ├── TooLarge               what was asked for is more than can be shown: exit code 1
         ├── StartRefused           the store or the input is not what may be resumed: exit code 1
         ├── BadMessage             one message is at fault: it becomes a dead letter
         ├── BadValue               one identifier value cannot be normalised: the rest of the event lives on
@@ -45,6 +47,27 @@ class TerminalError(NexusError):
 
 class SettingsError(TerminalError):
     """A wrong setting or usage. The message is one line that says what to do; exit code 2."""
+
+
+class WrongRule(SettingsError):
+    """A rule that cannot be taken. `path` leads to it from `rules`: names of mappings, places in lists.
+
+    The message says where and what is allowed. It never holds a value that is to be blocked, which may be
+    somebody's address.
+    """
+
+    def __init__(self, path: tuple[str | int, ...], says: str) -> None:
+        parts = (f" value {part + 1}" if isinstance(part, int) else f".{part}" for part in path)
+        super().__init__(f"{''.join(parts).removeprefix('.')} {says}")
+        self.path = path
+
+
+class TooLarge(TerminalError):
+    """More identifiers and links than can be shown in one call. `seniors`: keys of the entities concerned."""
+
+    def __init__(self, seniors: tuple[bytes, ...]) -> None:
+        super().__init__("the entities concerned are too large for a preview: it can be done, but not shown")
+        self.seniors = seniors
 
 
 class StartRefused(TerminalError):

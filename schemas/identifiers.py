@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, Literal, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from schemas import normalise
 from schemas.errors import BadValue, SettingsError
@@ -73,6 +73,10 @@ def identifier(entity_type: EntityType, identifier_type: str, raw_value: str) ->
     return Identifier(entity_type, identifier_type, raw_value)
 
 
+MakeIdentifier: TypeAlias = Callable[[EntityType, str, str], Identifier]
+"""From entity type, identifier type and raw value to an identifier; `BadValue` if there is no normal form."""
+
+
 class Keyring:
     """Makes every key and id of one namespace from its secret. Same secret, same input: same output.
 
@@ -95,6 +99,7 @@ class Keyring:
         self._identifiers = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-id")
         self._links = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-link")
         self._transitions = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-tran")
+        self._reborn = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-reborn")
         self.fingerprint: Final = blake2b(digest_size=4, key=key, person=b"nexus-finger").hexdigest()
         self._key_of_encoded: Callable[[bytes], bytes] = lru_cache(maxsize=_CACHED)(self._key)
 
@@ -109,6 +114,12 @@ class Keyring:
         """The store's 16-byte handle of a link, from its link key: the sorted identifier keys in a row."""
         digest = self._links.copy()
         digest.update(link_key)
+        return digest.digest()
+
+    def reborn(self, key: bytes, erasure: bytes) -> bytes:
+        """The key of an identifier that came back after it was erased at a log position (bytes)."""
+        digest = self._reborn.copy()
+        digest.update(key + erasure)
         return digest.digest()
 
     def transition_id(self, content: bytes) -> str:

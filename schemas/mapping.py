@@ -2,7 +2,8 @@
 
 This is the documented way to read the topic, and small enough to be copied into another language. The topic
 is partitioned by entity, so transitions come in any order across partitions, and a merge comes twice, once
-under each of its keys. `EntityMapping` makes one order of it:
+under each of its keys. A message without a value is a tombstone: it is for topics that are compacted, and a
+reader leaves it out. `EntityMapping` makes one order of the rest:
 
 1. Within a generation the numbers have no gaps. A transition waits until all smaller ones were applied; one
    that was applied before is a duplicate and changes nothing.
@@ -11,22 +12,33 @@ under each of its keys. `EntityMapping` makes one order of it:
    the snapshot that is sent once the store has caught up (`nexus publish --snapshot`).
 3. A snapshot says the whole answer. It is kept aside until all its messages are there, and until every
    change up to its end was applied. Then each of its identifiers is set to the entity it names, unless a
-   later change spoke of it, and followed through the merges that came after. Identifiers that neither the
-   snapshot nor a later change named are dropped. Whatever came before the snapshot's start need not be
-   waited for any more: that is how a consumer starts in the middle of the topic.
+   later change spoke of it, and followed through the merges that came after; one whose entity was erased
+   since is dropped. Identifiers that neither the snapshot nor a later change named are dropped. Whatever
+   came before the snapshot's start need not be waited for any more: that is how a consumer starts in the
+   middle of the topic.
+
+What is dropped is not kept by name, since it may have been erased: what has to be remembered of it, so that a
+snapshot that arrives late does not bring it back, is kept under a hash whose key nobody else has.
 """
 
+import secrets
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TypeAlias
+from hashlib import blake2b
+from typing import Final, TypeAlias
 
-from schemas.identifiers import EntityType
+from schemas.identifiers import EntityType, encode_parts
 from schemas.transitions import (
     Change,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
     NamedIdentifier,
     Snapshot,
     SnapshotEnded,
@@ -39,14 +51,16 @@ Name: TypeAlias = tuple[EntityType, str, str]
 Sequence: TypeAlias = tuple[int, int]
 """(generation, number)."""
 
-_SHOWN = 1_000
+_SHOWN: Final = 1_000
+_NEVER: Final[Sequence] = (0, 0)
 
 
 class EntityMapping:
     """The mapping that the published transitions describe, in any order and any number of times.
 
-    When nothing is `missing`, it is the answer as of the last number. Memory grows with identifiers and
-    merges; while a snapshot comes in, with the snapshot too.
+    When nothing is `missing`, it is the answer as of the last number. Memory grows with identifiers and, up
+    to the next snapshot, with merges and what was taken out; while a snapshot comes in, with the snapshot
+    too.
     """
 
     def __init__(self) -> None:
@@ -54,8 +68,11 @@ class EntityMapping:
         self.number = 0  # of the last change applied
         self._entity: dict[Name, str] = {}
         self._members: defaultdict[str, set[Name]] = defaultdict(set)
-        self._said: dict[Name, Sequence] = {}  # when an identifier was last named
-        self._became: dict[str, tuple[str, Sequence]] = {}  # which id an entity got, and when
+        self._said: dict[Name, Sequence] = {}  # when an identifier that belongs to one was last named
+        self._gone: dict[bytes, Sequence] = {}  # when one that belongs to none was, by its veiled name
+        self._veil = secrets.token_bytes()
+        # what became of all that an id stood for, and at which numbers of the generation; None: it was erased
+        self._became: defaultdict[str, list[tuple[int, str | None]]] = defaultdict(list)
         self._waiting: dict[int, Change] = {}
         self._snapshots: dict[int, dict[int, Snapshot]] = {}
         self._finished = 0  # the last snapshot that was applied
@@ -92,6 +109,8 @@ class EntityMapping:
         self.generation, self.number, self._finished = generation, 0, 0
         self._waiting.clear()
         self._snapshots.clear()
+        self._became.clear()  # a snapshot of this generation is younger than all of it
+        self._gone.clear()
 
     def _advance(self) -> None:
         """Apply whatever has become due: changes in their order, then snapshots that are complete."""
@@ -112,25 +131,51 @@ class EntityMapping:
         match change:
             case EntityCreated():
                 self._name(change.entity_type, change.entity_id, change.identifiers, change.sequence)
-            case IdentifierAdded():
+            case IdentifierAdded() | IdentifierReleased():
                 self._name(change.entity_type, change.entity_id, (change.identifier,), change.sequence)
             case EntitiesMerged():
-                self._move(change.absorbed_id, change.entity_id, change.sequence)
+                self._move(change.absorbed_id, change.entity_id, change.number)
             case EntityRelabelled():
-                self._move(change.former_id, change.entity_id, change.sequence)
+                self._move(change.former_id, change.entity_id, change.number)
+            case EntitySplit():
+                self._name(change.entity_type, change.part_id, change.identifiers, change.sequence)
+            case IdentifierQuarantined():
+                self._drop(_name_of(change.entity_type, change.identifier), change.sequence)
+            case EntityErased():
+                self._end(change.entity_id, change.number)
 
     def _name(
         self, entity_type: EntityType, entity_id: str, identifiers: Iterable[NamedIdentifier], at: Sequence
     ) -> None:
         for identifier in identifiers:
-            name: Name = (entity_type, identifier.type, identifier.value)
-            self._put(name, entity_id)
-            self._said[name] = at
+            self._set(_name_of(entity_type, identifier), entity_id, at)
 
-    def _move(self, former: str, now: str, at: Sequence) -> None:
-        self._became[former] = (now, at)
+    def _set(self, name: Name, entity_id: str, at: Sequence) -> None:
+        self._put(name, entity_id)
+        self._said[name] = at
+        if self._gone:
+            self._gone.pop(self._veiled(name), None)
+
+    def _drop(self, name: Name, at: Sequence) -> None:
+        """It belongs to nobody, as was last said `at`."""
+        self._remove(name)
+        self._said.pop(name, None)
+        self._gone[self._veiled(name)] = at
+
+    def _move(self, former: str, now: str, number: int) -> None:
+        self._became[former].append((number, now))
         for name in self._members.pop(former, ()):
             self._put(name, now)
+
+    def _end(self, entity_id: str, number: int) -> None:
+        """Forget an erased entity.
+
+        Its identifiers are not named, so nothing newer is said of them: one that we have here by mistake, as
+        after a gap, may still be put right by a snapshot that is older than the erasure.
+        """
+        self._became[entity_id].append((number, None))
+        for name in self._members.pop(entity_id, ()):
+            self._drop(name, self._said[name])
 
     def _put(self, name: Name, entity_id: str) -> None:
         self._remove(name)
@@ -167,22 +212,58 @@ class EntityMapping:
         for name in [name for name in self._entity if name not in named and self._said[name] <= start]:
             self._remove(name)
             del self._said[name]
+        self._forget_before(start)
         self._finished = snapshot
         self._snapshots = {each: kept for each, kept in self._snapshots.items() if each > snapshot}
+
+    def _forget_before(self, start: Sequence) -> None:
+        """Let go of what only a snapshot older than this one could ask for: none that comes is."""
+        self._gone = {veiled: at for veiled, at in self._gone.items() if at > start}
+        for entity_id, steps in list(self._became.items()):
+            del steps[: _first_after(steps, start[1])]
+            if not steps:
+                del self._became[entity_id]
 
     def _confirm(self, message: SnapshotIdentifiers) -> Iterable[Name]:
         """Set the identifiers of one message to the entity that the one it names has become since."""
         at: Sequence = (message.generation, message.number)
-        entity_id = self._followed(message.entity_id, at)
+        entity_id = self._followed(message.entity_id, message.number)
         for identifier in message.identifiers:
-            name: Name = (message.entity_type, identifier.type, identifier.value)
-            if self._said.get(name, (0, 0)) <= at:
-                self._put(name, entity_id)
-                self._said[name] = at
+            name = _name_of(message.entity_type, identifier)
+            if self._last_said(name) <= at:
+                if entity_id is None:
+                    self._drop(name, at)
+                else:
+                    self._set(name, entity_id, at)
             yield name
 
-    def _followed(self, entity_id: str, at: Sequence) -> str:
-        """What the entity that had this id right after `at` is called now."""
-        while (became := self._became.get(entity_id)) is not None and became[1] > at:
-            entity_id, at = became
-        return entity_id
+    def _last_said(self, name: Name) -> Sequence:
+        said = self._said.get(name)
+        if said is None and self._gone:
+            said = self._gone.get(self._veiled(name))
+        return said or _NEVER
+
+    def _followed(self, entity_id: str, number: int) -> str | None:
+        """What the entity that had this id right after `number` is called now. None: it was erased.
+
+        An id may come back, so it is the first step after the number that counts. A split is no step: it
+        names whom it moves, and the others stay.
+        """
+        now: str | None = entity_id
+        while now is not None and (steps := self._became.get(now)) is not None:
+            first = _first_after(steps, number)
+            if first == len(steps):
+                break
+            number, now = steps[first]
+        return now
+
+    def _veiled(self, name: Name) -> bytes:
+        return blake2b(encode_parts(*name), digest_size=16, key=self._veil).digest()
+
+
+def _name_of(entity_type: EntityType, identifier: NamedIdentifier) -> Name:
+    return entity_type, identifier.type, identifier.value
+
+
+def _first_after(steps: list[tuple[int, str | None]], number: int) -> int:
+    return bisect_right(steps, number, key=lambda step: step[0])

@@ -5,6 +5,11 @@ made: a replay makes the same id again, so a consumer that keys on it counts eac
 number)` is the sequence: within a generation the numbers have no gaps, and a higher generation starts at 1
 again, because the store went back in time and everything since is said anew.
 
+Where identifiers part, or leave the graph, the change names each one that went elsewhere, so that who applies
+the changes by their numbers always has the exact answer. A restructuring of some entities into others is said
+in this order: what leaves the graph; the pieces that come off each entity; which pieces are one from now on;
+what is new or back. An erasure says that the entity ended, and then anew what remains of it.
+
 The snapshot messages describe the answer instead of a change, so they have no cause. Each describes the state
 right after the transition `number` of its generation, and `index` counts them within one `snapshot` from 0.
 """
@@ -18,6 +23,8 @@ from schemas.identifiers import EntityType, Keyring, encode_parts
 from schemas.instants import format_instant
 
 MAX_SNAPSHOT_IDENTIFIERS: Final = 1_000
+MAX_SPLIT_IDENTIFIERS: Final = 1_000
+MAX_ERASED_IDS: Final = 1_000
 
 
 class _Frozen(BaseModel):
@@ -42,6 +49,20 @@ class Cause(_Frozen):
     def at(cls, ingested_at_ms: int, source: str, event_id: str) -> "Cause":
         """The cause at a log position: `Cause.at(*parse_position(position))`."""
         return cls(source=source, event_id=event_id, ingested_at=format_instant(ingested_at_ms))
+
+
+class QuarantineReason(_Frozen):
+    """Why an identifier left the graph.
+
+    `limit`: it was seen with more than `limit` partners of the type `partner_type`; `degree`: with more than
+    `limit` of any type; `brought_by` is the event that brought the one too many, in log order. `blocked`: an
+    operator said so, and there is nothing more to tell.
+    """
+
+    kind: Literal["limit", "degree", "blocked"]
+    partner_type: str | None = None
+    limit: int | None = None
+    brought_by: Cause | None = None
 
 
 class _Sequenced(_Frozen):
@@ -91,6 +112,65 @@ class EntityRelabelled(_Change):
     former_id: str
 
 
+class EntitySplit(_Change):
+    """`identifiers`, which belonged to `entity_id`, belong to `part_id` from now on.
+
+    A split is a run of these: `parts` counts the entities that there are now, and `part`, from 1, those that
+    have a message. The one that keeps `entity_id`, if one does, has none: it is counted in `parts`, and keeps
+    whatever no message names. A part with more than 1,000 identifiers is several messages with the same
+    `part`.
+    """
+
+    transition: Literal["entity_split"] = "entity_split"
+    part_id: str
+    part: int = Field(ge=1)
+    parts: int = Field(ge=1)
+    identifiers: tuple[NamedIdentifier, ...] = Field(min_length=1, max_length=MAX_SPLIT_IDENTIFIERS)
+
+
+class IdentifierQuarantined(_Change):
+    """An identifier left the graph and belongs to nobody.
+
+    `entity_id` is the entity that it left, or, if it never was in one, the id made from it.
+    """
+
+    transition: Literal["identifier_quarantined"] = "identifier_quarantined"
+    identifier: NamedIdentifier
+    reason: QuarantineReason
+
+
+class IdentifierReleased(_Change):
+    """An identifier that had been taken out is back in the graph, and belongs to this entity.
+
+    `released` or `unblocked` by an operator; `rules`: they allow it now; `erased`: so many of its partners
+    were erased that the rest is allowed.
+    """
+
+    transition: Literal["identifier_released"] = "identifier_released"
+    identifier: NamedIdentifier
+    reason: Literal["released", "unblocked", "rules", "erased"]
+
+
+class EntityErased(_Change):
+    """The entity ended, and everything that is known of it must go, whatever still belongs to it.
+
+    `erased_ids` are the ids made from its erased identifiers; above 1,000 it is several messages. What was
+    not erased follows as `EntityCreated`, maybe under the same id.
+    """
+
+    transition: Literal["entity_erased"] = "entity_erased"
+    erased_ids: tuple[str, ...] = Field(max_length=MAX_ERASED_IDS)
+
+
+class Redacted(_Change):
+    """What stood here named an identifier that was erased before it was published. It changes nothing.
+
+    It keeps the place, the id and the cause of what it hides, so that the numbers have no gaps.
+    """
+
+    transition: Literal["redacted"] = "redacted"
+
+
 class _Snapshot(_Sequenced):
     snapshot: int = Field(ge=1, description="Which snapshot of the generation this message belongs to.")
     index: int = Field(ge=0, description="The place of the message in its snapshot: 0 is its start.")
@@ -122,7 +202,17 @@ class SnapshotEnded(_Snapshot):
     identifiers: int = Field(ge=0)
 
 
-Change: TypeAlias = EntityCreated | IdentifierAdded | EntitiesMerged | EntityRelabelled
+Change: TypeAlias = (
+    EntityCreated
+    | IdentifierAdded
+    | EntitiesMerged
+    | EntityRelabelled
+    | EntitySplit
+    | IdentifierQuarantined
+    | IdentifierReleased
+    | EntityErased
+    | Redacted
+)
 Snapshot: TypeAlias = SnapshotStarted | SnapshotIdentifiers | SnapshotEnded
 Transition: TypeAlias = Annotated[Change | Snapshot, Field(discriminator="transition")]
 
@@ -140,7 +230,7 @@ def from_json(line: bytes) -> Change | Snapshot:
 
 
 def entity_keys(transition: Change | Snapshot) -> tuple[str, ...]:
-    """The entity ids under whose key it is published: both of a merge and of a relabelling.
+    """The entity ids under whose key it is published: both of a merge, a relabelling and a split.
 
     Start and end of a snapshot concern no entity and go out under the namespace.
     """
@@ -149,9 +239,20 @@ def entity_keys(transition: Change | Snapshot) -> tuple[str, ...]:
             return (transition.entity_id, transition.absorbed_id)
         case EntityRelabelled():
             return (transition.entity_id, transition.former_id)
+        case EntitySplit():
+            return (transition.entity_id, transition.part_id)
         case SnapshotStarted() | SnapshotEnded():
             return (transition.namespace,)
     return (transition.entity_id,)
+
+
+def tombstones(transition: Change | Snapshot) -> tuple[str, ...]:
+    """The entity ids that a topic with keys is to forget behind it: of an erasure the entity's and those made
+    from its erased identifiers, each once; of anything else none.
+    """
+    if not isinstance(transition, EntityErased):
+        return ()
+    return tuple(dict.fromkeys((transition.entity_id, *transition.erased_ids)))
 
 
 def make_transition_id(
@@ -159,7 +260,9 @@ def make_transition_id(
 ) -> str:
     """The id of a change: from the namespace, its kind, the log position of its cause, and whom it is about.
 
-    `other` is the absorbed or former id, or the key of the identifier added; nothing for `entity_created`.
+    `other` is the absorbed or former id, or the key of the identifier that was added, quarantined or
+    released; of a split the part's id and the key of the first identifier named; of an erasure the first of
+    the erased ids; nothing for `entity_created`.
     """
     return keyring.transition_id(encode_parts(keyring.namespace, kind, position, entity_id, other))
 

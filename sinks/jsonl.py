@@ -3,6 +3,9 @@
 A line of the transitions log is the transition's JSON. A line of the dead letters is a record line (see
 `schemas.records`) whose headers are those that the dead-letter topic would have: any payload survives it,
 byte for byte. Durability and order are the log's (see `sinks.segments`).
+
+A log has no keys and cannot forget a line, so there are no tombstones in it: the line of an `entity_erased`
+tells its readers all that they need. What earlier lines say of the erased stays until the log is removed.
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ a `write` that is tried again after an error may leave a second one.
 A transition goes out under the key of its entity, and one about two entities under both. The partition of a
 key is the one that Java's clients would choose (murmur2). Its envelope is a CloudEvent in binary mode. A dead
 letter keeps its key and value as they came.
+
+Behind an `entity_erased` come tombstones, messages without a value: under the entity's key and under each of
+its erased ids, so that a compacted copy of the topic forgets what it held there. What begins anew under such
+a key is a later transition, and so behind its tombstone. Readers leave messages without a value out.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from schemas import dead_letters as dead_letter_format
 from schemas.dead_letters import DeadLetter
 from schemas.errors import NexusError, SettingsError, SinkUnavailable, TerminalError
 from schemas.events import Message
-from schemas.transitions import Change, Transition, entity_keys, to_json
+from schemas.transitions import Change, Transition, entity_keys, to_json, tombstones
 from sinks.kafka_errors import error_of, translated
 
 _LOGGER = logging.getLogger("nexus.kafka")
@@ -216,14 +220,16 @@ class KafkaMessages:
 
 
 def _messages(transition: Transition) -> list[_Outgoing]:
-    """One message for each entity that it is about, all with the same content."""
+    """One message for each entity that it is about, all with the same content; then its tombstones."""
     value = to_json(transition)
-    return [_Outgoing(key.encode(), value, _cloud_event(transition, key)) for key in entity_keys(transition)]
+    said = [(key, value) for key in entity_keys(transition)]
+    forgotten = [(key, None) for key in tombstones(transition)]
+    return [_Outgoing(key.encode(), each, _cloud_event(transition, key)) for key, each in said + forgotten]
 
 
 def _cloud_event(transition: Transition, subject: str) -> Headers:
     """The envelope: CloudEvents 1.0, Kafka binding, binary mode. A snapshot's messages happened at no
-    instant.
+    instant. A tombstone is the same event without its data.
     """
     attributes = {
         "ce_specversion": "1.0",

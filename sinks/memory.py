@@ -5,6 +5,7 @@ sink.fail_next(2)        # the next two writes raise SinkUnavailable, as a broke
 sink.write(batch)        # otherwise: appended
 sink.written             # every copy, in the order written
 sink.transitions         # one per transition_id, as a consumer that keys on it keeps them
+sink.tombstones          # the keys that a topic would have been told to forget, in the order written
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 
 from schemas.dead_letters import DeadLetter
 from schemas.errors import SinkUnavailable
-from schemas.transitions import Transition
+from schemas.transitions import Transition, tombstones
 
 Item = TypeVar("Item")
 
@@ -51,6 +52,11 @@ class MemoryTransitions(_MemorySink[Transition]):
     def transitions(self) -> list[Transition]:
         """One copy of each transition, in the order of first arrival."""
         return list({transition.transition_id: transition for transition in self.written}.values())
+
+    @property
+    def tombstones(self) -> list[str]:
+        """The key of every tombstone that a topic would hold, copies included."""
+        return [key for transition in self.written for key in tombstones(transition)]
 
 
 class MemoryDeadLetters(_MemorySink[DeadLetter]):

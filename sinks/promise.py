@@ -9,6 +9,9 @@ destination: acknowledged by every replica that must, or synced to disk. It eith
 Writing a batch twice is harmless: what arrives twice carries the same `transition_id`, or the same source
 topic, partition and offset, and leaves one copy for who keys on it.
 
+An erasure is durable like everything else, and with it the tombstones of the keys that must forget, at a
+destination that has keys and can forget; where there are none, the `entity_erased` itself says it all.
+
 Not promised: that a batch is visible all at once, nor any order between two transitions under different keys.
 Who keeps the whole mapping applies transitions by their sequence.
 """

@@ -43,6 +43,14 @@ class TopicPlan:
         return cls(name, partitions, replication_factor)
 
     @classmethod
+    def control(cls, name: str, replication_factor: int = -1) -> TopicPlan:
+        """For operator events: one partition, since their order counts, and kept for ever, since a replay
+        needs all of them. An erasure names every key of its subject, so a message may be large.
+        """
+        config = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
+        return cls(name, 1, replication_factor, {**config, "max.message.bytes": _LARGEST_MESSAGE})
+
+    @classmethod
     def output(cls, name: str, partitions: int, replication_factor: int = -1) -> TopicPlan:
         """For transitions and dead letters: they may be larger than the broker's default allows."""
         return cls(name, partitions, replication_factor, {"max.message.bytes": _LARGEST_MESSAGE})
@@ -119,6 +127,51 @@ def check_output_topic(admin: AdminClient, topic: str, inputs: Sequence[str] = (
             f"topic {topic} takes messages of {config['max.message.bytes']} bytes, its input of {largest}; "
             f"set its max.message.bytes to {largest + _HEADERS_BYTES} or more"
         )
+
+
+def check_control_topic(admin: AdminClient, topic: str) -> None:
+    """Refuse (StartRefused) a topic that would lose operator events, or their order.
+
+    They are the only record of what people decided: an erasure that expired would be undone by a replay.
+    """
+    if is_mock_cluster(admin):
+        _LOGGER.warning("topic %s is on a mock cluster: what it keeps is not known", topic)
+        return
+    config = _topic_config(admin, topic)
+    if config["message.timestamp.type"] != "LogAppendTime":
+        raise StartRefused(
+            f"topic {topic} has its producers' times, and of two operator events the later one counts; set "
+            "its message.timestamp.type to LogAppendTime"
+        )
+    if config["cleanup.policy"] != "delete":
+        raise StartRefused(
+            f"topic {topic} is compacted and would lose operator events; set its cleanup.policy to delete"
+        )
+    for name in ("retention.ms", "retention.bytes"):
+        if int(config[name]) >= 0:
+            raise StartRefused(
+                f"topic {topic} forgets operator events ({name}={config[name]}), which a replay would undo; "
+                f"set its {name} to -1"
+            )
+    partitions = len(_metadata(admin).topics[topic].partitions)
+    if partitions != 1:
+        raise StartRefused(
+            f"topic {topic} has {partitions} partitions, and the order of operator events counts; name "
+            "another topic in input.control, which is made with one partition, and copy the events into it"
+        )
+
+
+def longest_kept_ms(admin: AdminClient, topic: str) -> int | None:
+    """How long at most the topic keeps a message that is in it now; None for ever, or where a mock cluster
+    does not tell. A segment is deleted whole, `retention.ms` after the last message that came into it.
+    """
+    if is_mock_cluster(admin):
+        return None
+    config = _topic_config(admin, topic)
+    kept = int(config["retention.ms"])
+    if kept < 0 or "delete" not in config["cleanup.policy"]:
+        return None
+    return kept + int(config["segment.ms"])
 
 
 def topic_id(admin: AdminClient, topic: str) -> str:

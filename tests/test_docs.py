@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
 from flows.settings import Settings
+from schemas.rules import Rules
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -144,6 +145,8 @@ def settings(
 def as_written(default: Any) -> str:
     """Give a default as the table has it."""
     match default:
+        case Rules():
+            return "the built-in ones"
         case None | SecretStr():
             return "none"
         case bool():
@@ -160,13 +163,16 @@ def as_written(default: Any) -> str:
 def test_every_setting_is_documented_with_its_default() -> None:
     """docs/settings.md has a row for each setting and none besides, with variable and true default."""
     rows = re.findall(
-        r"^\| `([a-z._]+)` \| `(NEXUS_[A-Z_]+?)(?:__…)?` \| ([^|]+) \|",
+        r"^\| `([a-z._]+)` \| (?:`(NEXUS_[A-Z_]+?)(?:__…)?`|file only) \| ([^|]+) \|",
         (ROOT / "docs/settings.md").read_text(),
         re.MULTILINE,
     )
     written = {name: (variable, default.strip()) for name, variable, default in rows}
     expected = {
-        ".".join(path): ("NEXUS_" + "__".join(path).upper(), as_written(default))
+        ".".join(path): (
+            "" if path == ("rules",) else "NEXUS_" + "__".join(path).upper(),
+            as_written(default),
+        )
         for path, default in settings()
     }
     assert written == expected
@@ -222,3 +228,14 @@ def test_the_transition_that_is_shown_is_one() -> None:
 
     (example,) = blocks(ROOT / "docs/consuming.md", "json")
     assert from_json(example.encode()).transition == "entities_merged"
+
+
+def test_every_kind_of_transition_is_told() -> None:
+    """The tables of docs/consuming.md name each kind that may be published, and no other."""
+    from schemas.transitions import Change, Snapshot
+
+    kinds = {kind.model_fields["transition"].default for kind in (*get_args(Change), *get_args(Snapshot))}
+    told = re.findall(
+        r"^\| `([a-z]+_[a-z_]+|redacted)` \|", (ROOT / "docs/consuming.md").read_text(), re.MULTILINE
+    )
+    assert set(told) == kinds

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic_core import from_json
 
-from flows.bench.figures import Figure
+from flows.bench.figures import Figure, quantile
 from flows.bench.place import Place
 from flows.bench.traffic import messages
 from flows.production import Production
@@ -54,11 +54,11 @@ def latency(place: Place, scale: float, given: Settings) -> Iterator[Figure]:
         sent = _send(producer, topic, traffic[1 + warm_up :])
         seen = _until_out(consumer, _LAST_S)
     out, alone = _took_ms(sent, seen.transitions), _took_ms(sent, seen.events)
-    yield Figure("latency", "event to transition, p50", _quantile(out, 0.5), "ms", at_most=20)
-    yield Figure("latency", "event to transition, p99", _quantile(out, 0.99), "ms", at_most=50)
+    yield Figure("latency", "event to transition, p50", quantile(out, 0.5), "ms", at_most=20)
+    yield Figure("latency", "event to transition, p99", quantile(out, 0.99), "ms", at_most=50)
     yield Figure("latency", f"event to transition, slowest of {len(out):,}", out[-1], "ms")
-    yield Figure("latency", "the broker alone: event to its consumer, p50", _quantile(alone, 0.5), "ms")
-    yield Figure("latency", "the broker alone: event to its consumer, p99", _quantile(alone, 0.99), "ms")
+    yield Figure("latency", "the broker alone: event to its consumer, p50", quantile(alone, 0.5), "ms")
+    yield Figure("latency", "the broker alone: event to its consumer, p99", quantile(alone, 0.99), "ms")
 
 
 def _on_broker(place: Place, given: Settings) -> Settings:
@@ -69,7 +69,7 @@ def _on_broker(place: Place, given: Settings) -> Settings:
         "data": place.folder,
         "group": name,
         "redis": {"url": place.redis_url},
-        "input": {"topics": {f"{name}-events": "event"}},
+        "input": {"topics": {f"{name}-events": "event"}, "control": f"{name}-operations"},
         "output": {
             "transitions": f"{name}-transitions",
             "dead_letters": f"{name}-dead-letters",
@@ -94,7 +94,8 @@ def _topics(settings: Settings) -> Iterator[None]:
         try:
             yield
         finally:
-            _delete(admin, (*inputs, output.transitions, output.dead_letters))
+            ours = (parts.control, output.transitions, output.dead_letters)
+            _delete(admin, (*inputs, *ours))
 
 
 def _delete(admin: AdminClient, names: Sequence[str]) -> None:
@@ -152,6 +153,8 @@ def _consume(connection: Connection, settings: Settings) -> None:
 def _seen(received: Sequence[tuple[int, str, bytes]], transitions: str) -> "Seen":
     seen = Seen({}, {})
     for at, topic, value in received:
+        if not value:
+            continue  # a tombstone
         if topic == transitions:
             cause = from_json(value)["cause"]
             seen.transitions[cause["source"], cause["event_id"]] = at
@@ -201,7 +204,3 @@ def _took_ms(sent: Mapping[Event, int], seen: Mapping[Event, int]) -> list[float
     if not took:
         raise BrokerUnavailable("nothing of the benchmark came out")
     return took
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

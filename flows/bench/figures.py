@@ -1,5 +1,6 @@
 """What a benchmark reports: figures, some of them with a budget."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -51,3 +52,9 @@ def _rounded(value: float) -> str:
 def middle(values: list[float]) -> float:
     """The median: on a machine with neighbours the mean tells of them, and the best of a lucky moment."""
     return float(median(values))
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value that so large a share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -2,9 +2,12 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+
+import redis
 
 from flows.embedded import PrivateRedis
 from flows.settings import Settings
@@ -17,8 +20,10 @@ class Place:
     folder: Path
     redis_url: str
 
-    def settings(self, namespace: str, workers: int = 1) -> Settings:
-        """Embedded settings of a namespace in this place."""
+    def settings(
+        self, namespace: str, workers: int = 1, rules: Mapping[str, object] = MappingProxyType({})
+    ) -> Settings:
+        """Embedded settings of a namespace in this place; `rules` as a settings file has them."""
         return Settings.model_validate(
             {
                 "namespace": namespace,
@@ -26,6 +31,7 @@ class Place:
                 "workers": workers,
                 "redis": {"url": self.redis_url},
                 "outbox_limit": 100_000_000,  # nobody publishes here
+                "rules": dict(rules),
             }
         )
 
@@ -37,4 +43,11 @@ def place(settings: Settings) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="nexus-bench-", dir=beside) as name:
         folder = Path(name)
         with PrivateRedis(folder / "redis") as server:
+            _never_rewrite(server.url)
             yield Place(folder, server.url)
+
+
+def _never_rewrite(redis_url: str) -> None:
+    """Redis writes a long append-only file anew beside its work, at moments that nobody chose to measure."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("auto-aof-rewrite-percentage", 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from flows.bench import broker, scenarios
+from flows.bench import broker, hubs, scenarios, splits
 from flows.bench.figures import Figure
 from flows.bench.place import Place, place
 from flows.settings import Settings
@@ -23,6 +23,8 @@ EMBEDDED: Mapping[str, Embedded] = {
     "naive": scenarios.against_naive,
     "size": scenarios.size,
     "memory": scenarios.memory,
+    "hub": hubs.hub,
+    "split": splits.split,
 }
 ON_BROKER: Mapping[str, OnBroker] = {"latency": broker.latency}
 

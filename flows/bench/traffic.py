@@ -1,11 +1,11 @@
 """The traffic that is measured: the demo's customers, as they come and as canonical events."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from demo_producer.production import records
 from demo_producer.stories import Profile
@@ -14,6 +14,7 @@ from schemas.events import FORMAT_HEADER, Event, Message
 from schemas.instants import format_instant
 
 Shape = Literal["sources", "event"]
+_YEAR_MS = 365 * 86_400_000
 EVENT_HEADER = ((FORMAT_HEADER, b"event"),)
 
 
@@ -68,3 +69,15 @@ def slices(profile: Profile, shape: Shape, slice_of: int, count: int) -> Iterato
     stream = messages(profile, shape, slice_of * count)
     for _ in range(count):
         yield list(islice(stream, slice_of))
+
+
+def again(once: Sequence[Message], number: int) -> list[Message]:
+    """The same canonical events once more: other ids, a year later each time."""
+    return [_again(message, number) for message in once]
+
+
+def _again(message: Message, number: int) -> Message:
+    payload = from_json(message.value or b"")
+    payload["event_id"] = f"{payload['event_id']}-{number}"
+    later_ms = message.timestamp_ms + number * _YEAR_MS
+    return replace(message, value=to_json(payload), timestamp_ms=later_ms)

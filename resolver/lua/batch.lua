@@ -1,7 +1,9 @@
 -- apply: moves the state, the outbox and the offsets of one batch together, or changes nothing.
 --
 -- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
--- ARGV   1 number of partitions m   2 most transitions the outbox may hold
+--        10 marks 11 quarantine 12 suspended 13 pending 14 todo (HASH each)  15 touched (SET)  16 moving (HASH)
+-- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
+--        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
 --        then m times: partition field, offset expected ('' for none), next offset
 --        then n link handles (16 bytes each), then n link messages, in log order:
 --          6 bytes last instant (ms), 2 bytes length + first log position, 1 byte entity type, 1 byte count,
@@ -10,11 +12,21 @@
 -- Reply  {'applied', transitions made}
 --        {'fenced', field, offset, ...}   what the offsets are ('' for none); nothing was changed
 --        {'full', transitions waiting}    publish first; nothing was changed
--- Cost   one HMGET a kind of key, one more for each level of moved slots (log of the merges), one HSET a kind of key
+--        {'rules', version}               the rules in force are others; nothing was changed
+--        {'erased', key, position, ...}   identifiers that were erased; say what goes by them now; nothing was changed
+--        {'large', key, ...}              entities above the limit would be restructured, or such as are being
+--                                         restructured: say 'later'; nothing was changed
+--        {'busy'}                         a region that it touches is about to change: come again; nothing was changed
+--        {'preview', transitions}         what would be made; nothing was changed
+-- Cost   one HMGET a kind of key, one more for each level of moved slots (log of the merges), one HSET a kind of key;
+--        a restructuring reads the identifiers and links of the entities concerned
 --
 -- May be run twice with the same arguments: the second run is fenced. It writes last, and the first write (XADD) is the
 -- only one that can be refused.
-local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX = unpack(KEYS)
+local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MARKS, QUARANTINE, SUSPENDED, PENDING, TODO,
+  TOUCHED, MOVING = unpack(KEYS)
 local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local first_handle = 3 + 3 * moves
+local is_dry, is_later, operation, most_read = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[6], tonumber(ARGV[7])
+local FIRST_MOVE = 8
+local first_handle = FIRST_MOVE + 3 * moves
 local n_links = (#ARGV - first_handle + 1) / 2

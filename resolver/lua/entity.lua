@@ -1,13 +1,15 @@
 -- entity: the entity that holds an identifier, with its members.
 --
--- KEYS   1 nodes 2 slots 3 chunks (HASH each)
+-- KEYS   1 nodes 2 slots 3 chunks 4 moving 5 meta (HASH each)
 -- ARGV   1 identifier key  2 most members wanted
--- Reply  false, or {slot record, identifier key, node record, ...}
+-- Reply  false when no entity has it, or {slot record, identifier key, node record, ...}
 -- Cost   linear in the members returned
-local NODES, SLOTS, CHUNKS = unpack(KEYS)
+local NODES, SLOTS, CHUNKS, MOVING, META = unpack(KEYS)
 local node = redis.call('HGET', NODES, ARGV[1])
 if not node then return false end
 local slot, record = struct.unpack('>I4', node), nil
+if redis.call('HGET', META, 'job') == 'visible' then slot = tonumber(redis.call('HGET', MOVING, ARGV[1]) or slot) end
+if slot == 0 then return false end
 repeat
   record = redis.call('HGET', SLOTS, slot)
   local moved = string.byte(record) == 0
@@ -21,7 +23,7 @@ local function take(entries)
     keys[#keys + 1] = string.sub(entries, i, i + 15)
   end
 end
-take(string.sub(record, 29 + struct.unpack('>I2', record, 27)))
+take(parse_slot(record).members)
 local waiting = {(struct.unpack('>I4', record, 7))}
 while #waiting > 0 and #keys < limit do
   local chunk_id = table.remove(waiting)

@@ -1,14 +1,14 @@
 -- What the entity ids concerned go through: the last 20 changes of each are kept, of absorbed ids as well.
 --
 -- History record: 2 bytes length + entry, oldest first. An entry: 1 byte what (3 absorbed, 4 renamed, 5 was absorbed, 6 was
---   renamed), 16 bytes key of the other id, 4 bytes identifiers moved, 8 bytes generation, 8 bytes number of the
---   transition, 2 bytes length + log position.
+--   renamed, 7 split into, 8 split from, 9 quarantined, 10 released), 16 bytes key of the other id, 4 bytes identifiers
+--   moved, 8 bytes generation, 8 bytes number of the transition, 2 bytes length + log position.
 local HISTORY_LENGTH = 20
 local remembered = {}
 
-local function remember(what, link, key, other, moved, told_as)
+local function remember(what, cause, key, other, moved, told_as)
   local entry = struct.pack('>B', what) .. other
-    .. struct.pack('>I4I8I8I2', moved, tonumber(generation), told_as, #link.position) .. link.position
+    .. struct.pack('>I4I8I8I2', moved, tonumber(generation), told_as, #cause.position) .. cause.position
   remembered[key] = remembered[key] or {}
   table.insert(remembered[key], entry)
 end

@@ -1,8 +1,10 @@
 -- Reads what the new links name: their nodes, and the slots that lead to their entities.
 --
--- nodes   identifier key -> node, or false for one that is not known yet
--- slots   slot number -> entity, or where it moved to
-local nodes, slots = {}, {}
+-- nodes     identifier key -> node, or false for one that is not known yet
+-- slots     slot number -> entity, or where it moved to
+-- overridden   keys of nodes that do not say yet in which slot they are (`job` is visible)
+-- link_of   link handle -> {handle, ms, position, first_ms, keys}, or false for one that is not there
+local nodes, slots, link_of, overridden = {}, {}, {}, {}
 
 local function read_nodes(keys)
   local wanted, new, n = {}, {}, 0
@@ -18,13 +20,16 @@ local function read_nodes(keys)
     nodes[wanted[i]] = records[i] and parse_node(records[i])
     if not records[i] then new[#new + 1] = wanted[i] end
   end
+  for i, slot in ipairs(job == 'visible' and fetch(MOVING, wanted) or {}) do
+    if slot and nodes[wanted[i]] then nodes[wanted[i]].slot, overridden[wanted[i]] = tonumber(slot), true end
+  end
   return new
 end
 
 local function load_slots()
   local wanted = {}
   local function want(slot)
-    if not slots[slot] then
+    if slot ~= 0 and not slots[slot] then
       slots[slot] = true
       wanted[#wanted + 1] = slot
     end
@@ -41,4 +46,33 @@ local function load_slots()
       if slots[slot].moved_to then want(slots[slot].moved_to) end
     end
   end
+end
+
+-- A restructuring may read so many records in one call. Above that it ends with LARGE, and nothing was changed.
+local LARGE, BUSY, n_read = 'NEXUS large', 'NEXUS busy', 0
+
+local function spend(n)
+  n_read = n_read + n
+  if n_read > most_read then error(LARGE, 0) end
+end
+
+local function parse_record(handle, record)
+  local ms, length = struct.unpack('>I6I2', record)
+  local link = {handle = handle, ms = ms, position = string.sub(record, 9, 8 + length), keys = {}}
+  for at = 9 + length, #record, 16 do link.keys[#link.keys + 1] = string.sub(record, at, at + 15) end
+  link.first_ms = struct.unpack('>I6', link.position)
+  return link
+end
+
+local function read_links(handles)
+  local wanted = {}
+  for _, handle in ipairs(handles) do
+    if link_of[handle] == nil then
+      link_of[handle] = false
+      wanted[#wanted + 1] = handle
+    end
+  end
+  spend(#wanted)
+  local records = fetch(LINKS, wanted)
+  for i, handle in ipairs(wanted) do link_of[handle] = records[i] and parse_record(handle, records[i]) end
 end

@@ -3,18 +3,27 @@ local function older(a, b)
   return senior(slots[a].position, slots[a].senior, slots[b].position, slots[b].senior)
 end
 
-local function entities_of(link)
+-- Only the identifiers in the graph count.
+local function effective(link)
+  local keys = {}
+  for _, key in ipairs(link.keys) do
+    if in_graph(nodes[key]) then keys[#keys + 1] = key end
+  end
+  return keys
+end
+
+local function entities_of(keys)
   local homes, seen = {}, {}
   local function see(key)
-    local slot = nodes[key] and home(nodes[key].slot)
-    if slot and not seen[slot] then
-      seen[slot] = true
-      homes[#homes + 1] = slot
+    local slot = in_graph(nodes[key]) and nodes[key].slot or 0
+    if slot ~= 0 and not seen[home(slot)] then
+      seen[home(slot)] = true
+      homes[#homes + 1] = home(slot)
     end
   end
-  for _, key in ipairs(link.keys) do
+  for _, key in ipairs(keys) do
     see(key)
-    if not nodes[key] then
+    if nodes[key].slot == 0 then
       for _, other in ipairs(synonyms[key] or {}) do see(other) end
     end
   end
@@ -27,17 +36,17 @@ local function merges(link)
   local first
   for i = 1, #link.keys do
     local node = nodes[link.keys[i]]
-    local slot = node and home(node.slot)
+    local slot = node and node.slot ~= 0 and home(node.slot)
     if slot and first and slot ~= first then return true end
     first = first or slot
   end
   return false
 end
 
-local function load_small(links)
+load_small = function(links)
   local keys = {}
   for _, link in ipairs(links) do
-    for _, slot in ipairs(merges(link) and entities_of(link) or {}) do
+    for _, slot in ipairs(merges(link) and entities_of(effective(link)) or {}) do
       local entity = slots[slot]
       local length = entity.older == 0 and #entity.members <= SMALL and #entity.members or 0
       for at = 1, length, 16 do keys[#keys + 1] = string.sub(entity.members, at, at + 15) end
@@ -50,7 +59,7 @@ local function merge(link, homes)
   local host, oldest = homes[1], slots[homes[1]]
   local id, position = oldest.senior, oldest.position
   for i = 2, #homes do
-    emit_merged(link, id, slots[homes[i]].senior, slots[homes[i]].size)
+    tell.merged(link, id, slots[homes[i]].senior, slots[homes[i]].size)
     if slots[homes[i]].size > slots[host].size then host = homes[i] end
   end
   for _, slot in ipairs(homes) do
@@ -60,20 +69,11 @@ local function merge(link, homes)
   return host
 end
 
-local function relabel(link, slot)
+local function relabel(link, slot, key)
   local entity = slots[slot]
-  if senior(link.position, link.keys[1], entity.position, entity.senior) then
-    if entity.senior ~= link.keys[1] then emit_relabelled(link, link.keys[1], entity.senior) end
-    entity.senior, entity.position = link.keys[1], link.position
+  if senior(link.position, key, entity.position, entity.senior) then
+    if entity.senior ~= key then tell.relabelled(link, key, entity.senior) end
+    entity.senior, entity.position = key, link.position
     dirty_slots[slot] = true
-  end
-end
-
-local function attach(link, slot)
-  for i, key in ipairs(link.keys) do
-    local node = nodes[key]
-    node.slot = slot -- compresses the path of a node that is written anyway
-    node.links, node.older = append(node.links, node.older, link.handle)
-    dirty_nodes[key] = true
   end
 end

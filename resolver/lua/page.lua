@@ -1,10 +1,10 @@
--- page: some of the identifiers, each with the id of its entity, all as of one number.
+-- page: some of the identifiers in the graph, each with the id of its entity, all as of one number.
 --
--- KEYS   1 nodes 2 slots 3 meta (HASH each)
+-- KEYS   1 nodes 2 slots 3 meta 4 moving (HASH each)
 -- ARGV   1 cursor of HSCAN  2 about how many
 -- Reply  {next cursor, generation, number, identifier key, node record, entity type and senior key (17 bytes), ...}
 -- Cost   linear in the page
-local NODES, SLOTS, META = unpack(KEYS)
+local NODES, SLOTS, META, MOVING = unpack(KEYS)
 local page = redis.call('HSCAN', NODES, ARGV[1], 'COUNT', ARGV[2])
 local found = page[2]
 local slots, wanted, of_node = {}, {}, {}
@@ -14,9 +14,12 @@ local function want(slot)
     wanted[#wanted + 1] = slot
   end
 end
+local keys, moved = {}, {}
+for i = 1, #found, 2 do keys[#keys + 1] = found[i] end
+if redis.call('HGET', META, 'job') == 'visible' then moved = fetch(MOVING, keys) end
 for i = 2, #found, 2 do
-  of_node[i] = struct.unpack('>I4', found[i])
-  want(of_node[i])
+  of_node[i] = tonumber(moved[i / 2] or struct.unpack('>I4', found[i]))
+  if of_node[i] ~= 0 then want(of_node[i]) end
 end
 while #wanted > 0 do
   local asked = wanted
@@ -30,10 +33,11 @@ end
 local meta = redis.call('HMGET', META, 'generation', 'number')
 local reply = {page[1], meta[1], meta[2]}
 for i = 2, #found, 2 do
-  local record = slots[of_node[i]]
-  while string.byte(record) == 0 do record = slots[(struct.unpack('>I4', record, 2))] end
-  local n = #reply
-  reply[n + 1], reply[n + 2] = found[i - 1], found[i]
-  reply[n + 3] = string.sub(record, 2, 2) .. string.sub(record, 11, 26)
+  local record, n = slots[of_node[i]], #reply
+  while record and string.byte(record) == 0 do record = slots[(struct.unpack('>I4', record, 2))] end
+  if record then
+    reply[n + 1], reply[n + 2] = found[i - 1], found[i]
+    reply[n + 3] = string.sub(record, 2, 2) .. string.sub(record, 11, 26)
+  end
 end
 return reply

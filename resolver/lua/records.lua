@@ -1,8 +1,17 @@
 -- The records that the script reads, taken apart.
 --
--- Node record: 4 bytes slot, 4 bytes chunk of older links, 2 bytes length + name, 16 bytes for each recent link handle.
+-- Node record: 4 bytes slot (0: in no entity), 4 bytes chunk of older links, 2 bytes flags and length (flags * 2048 +
+--                length) + name, if flag 1 the partners counted, 16 bytes for each recent link handle.
+--   Flags:     1 partners are counted, 2 released, 4 quarantined, 8 blocked by an operator, 16 of a group.
+--   Partners:  1 byte number of types, times: 1 byte length + type ('' for any), 2 bytes count, 16 bytes for each partner.
 -- Slot record: '\0', 4 bytes slot it moved to; or '\1', 1 byte entity type, 4 bytes size, 4 bytes chunk of older members,
---              16 bytes senior identifier key, 2 bytes length + senior log position, 16 bytes for each recent member.
+--                16 bytes senior identifier key, 2 bytes flags and length + senior log position, if flag 4 the values of
+--                unique types, 16 bytes for each recent member.
+--   Flags:     1 tied to others by a suspended link, 2 holds an identifier that is to be apart from another, 4 has values,
+--                8 is being restructured in bounded calls
+--   Values:    1 byte count, times: 1 byte length + type, 16 bytes identifier key.
+local FLAG = 2048
+
 local function parse_link(item)
   local handle, message, record = item[1], item[2], item[3]
   local last, length = struct.unpack('>I6I2', message)
@@ -25,15 +34,62 @@ local function parse_link(item)
   return link
 end
 
+local function parse_partners(record, at)
+  local partners, groups = {}, string.byte(record, at)
+  at = at + 1
+  for _ = 1, groups do
+    local length = string.byte(record, at)
+    local kind = string.sub(record, at + 1, at + length)
+    local count = struct.unpack('>I2', record, at + 1 + length)
+    at = at + 3 + length
+    partners[kind] = string.sub(record, at, at + 16 * count - 1)
+    at = at + 16 * count
+  end
+  return partners, at
+end
+
 local function parse_node(record)
   local slot, older, length = struct.unpack('>I4I4I2', record)
-  return {slot = slot, older = older, name = string.sub(record, 11, 10 + length), links = string.sub(record, 11 + length)}
+  if length < FLAG then
+    return {slot = slot, older = older, name = string.sub(record, 11, 10 + length), links = string.sub(record, 11 + length),
+      entity_type = 'p'}
+  end
+  local flags = math.floor(length / FLAG)
+  length = length % FLAG
+  local node = {slot = slot, older = older, name = string.sub(record, 11, 10 + length),
+    released = flags % 4 >= 2, quarantined = flags % 8 >= 4, blocked = flags % 16 >= 8,
+    entity_type = flags >= 16 and 'g' or 'p'}
+  local at = 11 + length
+  if flags % 2 == 1 then node.partners, at = parse_partners(record, at) end
+  node.links = string.sub(record, at)
+  return node
 end
 
 local function parse_slot(record)
   if string.byte(record) == 0 then return {moved_to = struct.unpack('>I4', record, 2)} end
   local size, older = struct.unpack('>I4I4', record, 3)
   local length = struct.unpack('>I2', record, 27)
-  return {entity_type = string.sub(record, 2, 2), size = size, older = older, senior = string.sub(record, 11, 26),
-    position = string.sub(record, 29, 28 + length), members = string.sub(record, 29 + length)}
+  local flags = math.floor(length / FLAG)
+  length = length % FLAG
+  local slot = {entity_type = string.sub(record, 2, 2), size = size, older = older, senior = string.sub(record, 11, 26),
+    position = string.sub(record, 29, 28 + length), tied = flags % 2 == 1, apart = flags % 4 >= 2}
+  local at = 29 + length
+  slot.job = flags >= 8
+  if flags % 8 >= 4 then
+    slot.values = {}
+    local count = string.byte(record, at)
+    at = at + 1
+    for _ = 1, count do
+      local size_of = string.byte(record, at)
+      slot.values[string.sub(record, at + 1, at + size_of)] = string.sub(record, at + 1 + size_of, at + 16 + size_of)
+      at = at + 17 + size_of
+    end
+  end
+  slot.members = string.sub(record, at)
+  return slot
+end
+
+-- Identifiers that no guard holds are in the graph.
+local function in_graph(node)
+  return node and not node.blocked and not node.quarantined
 end

@@ -1,33 +1,85 @@
--- What the batch did, for the outbox.
+-- What the call did, for the outbox.
 --
 -- A transition: 1 byte kind, 2 bytes length + log position, 1 byte entity type, 16 bytes key of the entity id, then
 --   1 created       1 byte count, count times: 16 bytes key, 2 bytes length + name
 --   2 added         16 bytes key, 2 bytes length + name
 --   3 merged        16 bytes key of the absorbed id, 4 bytes identifiers moved
 --   4 relabelled    16 bytes key of the former id
+--   5 split         16 bytes key of the part's id, 4 bytes part, 4 bytes parts, 2 bytes count, then as in created
+--   6 quarantined   16 bytes key, 2 bytes length + name, then '\0' blocked, or
+--                   '\1', 1 byte length + type of the partners ('' any), 2 bytes limit, 2 bytes length + log position
+--   7 released      16 bytes key, 2 bytes length + name, 1 byte why (1 released, 2 unblocked, 3 rules, 4 erased)
+--   8 erased        2 bytes count, 16 bytes key of each erased id
 local made, n_made = {}, 0
+local MOST_CREATED, MOST_SPLIT = 64, 1000
+local tell = {}
 
-local function emit(kind, link, entity_key, rest)
+local function emit(kind, cause, entity_key, rest)
   n_made = n_made + 1
-  made[n_made] = struct.pack('>BI2', kind, #link.position) .. link.position .. link.entity_type .. entity_key .. rest
+  made[n_made] = struct.pack('>BI2', kind, #cause.position) .. cause.position .. cause.entity_type .. entity_key .. rest
 end
 
-local function emit_created(link)
-  emit(1, link, link.keys[1], link.listed)
+local function named(key)
+  local name = nodes[key].name
+  return key .. struct.pack('>I2', #name) .. name
 end
 
-local function emit_added(link, entity_key, i)
-  emit(2, link, entity_key, link.keys[i] .. struct.pack('>I2', #link.names[i]) .. link.names[i])
+local function all_named(keys, first, last)
+  local parts = {}
+  for i = first, last do parts[#parts + 1] = named(keys[i]) end
+  return table.concat(parts)
 end
 
-local function emit_merged(link, entity_key, absorbed_key, moved)
-  emit(3, link, entity_key, absorbed_key .. struct.pack('>I4', moved))
-  remember(3, link, entity_key, absorbed_key, moved, number + n_made)
-  remember(5, link, absorbed_key, entity_key, moved, number + n_made)
+function tell.created(cause, entity_key, keys)
+  local count = math.min(#keys, MOST_CREATED)
+  emit(1, cause, entity_key, string.char(count) .. all_named(keys, 1, count))
+  for i = count + 1, #keys do emit(2, cause, entity_key, named(keys[i])) end
 end
 
-local function emit_relabelled(link, entity_key, former_key)
-  emit(4, link, entity_key, former_key)
-  remember(4, link, entity_key, former_key, 0, number + n_made)
-  remember(6, link, former_key, entity_key, 0, number + n_made)
+function tell.added(cause, entity_key, key)
+  emit(2, cause, entity_key, named(key))
+end
+
+function tell.merged(cause, entity_key, absorbed_key, moved)
+  emit(3, cause, entity_key, absorbed_key .. struct.pack('>I4', moved))
+  remember(3, cause, entity_key, absorbed_key, moved, number + n_made)
+  remember(5, cause, absorbed_key, entity_key, moved, number + n_made)
+end
+
+function tell.relabelled(cause, entity_key, former_key)
+  emit(4, cause, entity_key, former_key)
+  remember(4, cause, entity_key, former_key, 0, number + n_made)
+  remember(6, cause, former_key, entity_key, 0, number + n_made)
+end
+
+function tell.split(cause, entity_key, part_key, part, parts, keys)
+  for first = 1, #keys, MOST_SPLIT do
+    local last = math.min(first + MOST_SPLIT - 1, #keys)
+    emit(5, cause, entity_key,
+      part_key .. struct.pack('>I4I4I2', part, parts, last - first + 1) .. all_named(keys, first, last))
+  end
+  remember(7, cause, entity_key, part_key, #keys, number + n_made)
+  remember(8, cause, part_key, entity_key, #keys, number + n_made)
+end
+
+function tell.quarantined(cause, entity_key, key, reason)
+  local told = '\0'
+  if reason then
+    local brought, kind = reason.group.oldest[reason.group.most + 1][2], reason.limit.partner_type
+    told = '\1' .. string.char(#kind) .. kind .. struct.pack('>I2I2', reason.group.most, #brought) .. brought
+  end
+  emit(6, cause, entity_key, named(key) .. told)
+  remember(9, cause, key, entity_key, 1, number + n_made)
+end
+
+function tell.released(cause, entity_key, key, why)
+  emit(7, cause, entity_key, named(key) .. string.char(why))
+  remember(10, cause, key, entity_key, 1, number + n_made)
+end
+
+function tell.erased(cause, entity_key, keys)
+  for first = 1, #keys, MOST_SPLIT do
+    local last = math.min(first + MOST_SPLIT - 1, #keys)
+    emit(8, cause, entity_key, struct.pack('>I2', last - first + 1) .. table.concat(keys, '', first, last))
+  end
 end

@@ -7,19 +7,28 @@ local function home(slot)
   return slot
 end
 
-local function new_entity(link)
+local function new_slot(entity)
   last_slot = last_slot + 1
-  slots[last_slot] = {entity_type = link.entity_type, size = 0, older = 0, senior = link.keys[1],
-    position = link.position, members = ''}
+  slots[last_slot], dirty_slots[last_slot] = entity, true
   return last_slot
 end
 
-local function add_member(slot, key, name)
+-- What an entity may not be united with: the values of unique types that it holds, and whether it is to be apart.
+local function note(entity, key)
+  local kind = has_unique and type_of(nodes[key].name)
+  if kind and unique_rank[kind] then
+    entity.values = entity.values or {}
+    entity.values[kind] = key
+  end
+  if marked(key, 'a') then entity.apart = true end
+end
+
+local function add_member(slot, key)
   local entity = slots[slot]
   entity.size = entity.size + 1
   entity.members, entity.older = append(entity.members, entity.older, key)
-  nodes[key] = {slot = slot, older = 0, name = name, links = ''}
-  dirty_slots[slot] = true
+  nodes[key].slot, dirty_nodes[key], dirty_slots[slot] = slot, true, true
+  note(entity, key)
 end
 
 -- A small entity's nodes are pointed to the other slot themselves, when they are at hand: its own slot is then free, and
@@ -27,7 +36,7 @@ end
 local SMALL = 8 * 16
 
 local function carry(gone, from, to)
-  if gone.older ~= 0 or #gone.members > SMALL then return false end
+  if gone.older ~= 0 or #gone.members > SMALL or gone.job then return false end
   for i = 1, #gone.members, 16 do
     if not nodes[string.sub(gone.members, i, i + 15)] then return false end
   end
@@ -43,6 +52,11 @@ end
 local function move(from, to)
   local entity, gone = slots[to], slots[from]
   entity.size = entity.size + gone.size
+  entity.apart, entity.tied, entity.job = entity.apart or gone.apart, entity.tied or gone.tied, entity.job or gone.job
+  for kind, key in pairs(gone.values or {}) do
+    entity.values = entity.values or {}
+    entity.values[kind] = key
+  end
   if gone.older == 0 then
     entity.members, entity.older = append(entity.members, entity.older, gone.members)
   else

@@ -1,19 +1,62 @@
 -- Writes, last of all. XADD comes first: it is the only write that Redis can still refuse.
+local function partners_section(partners)
+  local sections, n = {}, 0
+  for kind, list in pairs(partners) do
+    n = n + 1
+    sections[n] = string.char(#kind) .. kind .. struct.pack('>I2', #list / 16) .. list
+  end
+  return n > 0 and string.char(n) .. table.concat(sections)
+end
+
 local function node_record(node)
-  return struct.pack('>I4I4I2', node.slot, node.older, #node.name) .. node.name .. node.links
+  local partners = node.partners and partners_section(node.partners)
+  local flags = (partners and 1 or 0) + (node.released and 2 or 0) + (node.quarantined and 4 or 0) + (node.blocked and 8 or 0)
+    + (node.entity_type == 'g' and 16 or 0)
+  return struct.pack('>I4I4I2', node.slot, node.older, flags * FLAG + #node.name) .. node.name .. (partners or '') .. node.links
+end
+
+local function values_section(values)
+  local sections, n = {}, 0
+  for kind, key in pairs(values) do
+    n = n + 1
+    sections[n] = string.char(#kind) .. kind .. key
+  end
+  return string.char(n) .. table.concat(sections)
 end
 
 local function slot_record(slot)
   if slot.moved_to then return '\0' .. struct.pack('>I4', slot.moved_to) end
+  local values = slot.values and values_section(slot.values)
+  local flags = (slot.tied and 1 or 0) + (slot.apart and 2 or 0) + (values and 4 or 0)
+    + (slot.job and 8 or 0)
   return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
-    .. struct.pack('>I2', #slot.position) .. slot.position .. slot.members
+    .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '') .. slot.members
 end
 
-local node_records, slot_records, histories = {}, {}, history_records()
-for key in pairs(dirty_nodes) do node_records[key] = node_record(nodes[key]) end
-local freed = {}
-for slot in pairs(dirty_slots) do
-  if slots[slot] then slot_records[slot] = slot_record(slots[slot]) else freed[#freed + 1] = slot end
+if is_dry then return {'preview', table.concat(made)} end
+
+-- What is written of the keys that something happened to: records, and the fields that are gone.
+local function split(dirty_ones, values, record)
+  local records, gone = {}, {}
+  for key in pairs(dirty_ones) do
+    if values[key] then records[key] = record(values[key]) else gone[#gone + 1] = key end
+  end
+  return records, gone
+end
+
+local node_records = split(dirty_nodes, nodes, node_record)
+local slot_records, freed = split(dirty_slots, slots, slot_record)
+local quarantine_records, cleared = split(dirty_quarantine, quarantine, quarantine_record)
+local mark_records = split(dirty_marks, marks, marks_record)
+local histories = history_records()
+local moved_nodes = {}
+for key in pairs(overridden) do
+  if node_records[key] or nodes[key] == false then moved_nodes[#moved_nodes + 1] = key end
+end
+for _, handle in ipairs(gone_links) do changed_links[handle] = nil end
+for _, key in ipairs(gone_history) do histories[key] = nil end
+for i = #dropped_chunks, 1, -1 do
+  if chunks[dropped_chunks[i]] then chunks[dropped_chunks[i]] = nil end
 end
 
 if n_made > 0 then
@@ -21,19 +64,38 @@ if n_made > 0 then
   redis.call('XADD', OUTBOX, generation .. '-' .. string.format('%.0f', number + 1),
     'count', n_made, 'ms', string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)),
     'made', table.concat(made))
-  redis.call('HSET', META, 'number', string.format('%.0f', number + n_made), 'slot', last_slot, 'chunk', last_chunk,
-    'pending', pending + n_made)
-elseif next(chunks) then
-  redis.call('HSET', META, 'chunk', last_chunk)
+  redis.call('HSET', META, 'number', string.format('%.0f', number + n_made), 'pending', pending + n_made)
+end
+if last_slot ~= tonumber(meta[3]) or last_chunk ~= tonumber(meta[4]) then
+  redis.call('HSET', META, 'slot', last_slot, 'chunk', last_chunk)
 end
 save(CHUNKS, chunks)
 save(SYNONYMS, new_synonyms)
 save(NODES, node_records)
 save(SLOTS, slot_records)
-drop(SLOTS, freed)
 save(LINKS, changed_links)
 save(HISTORY, histories)
+save(QUARANTINE, quarantine_records)
+save(MARKS, mark_records)
+drop(SUSPENDED, no_longer_suspended)
+save(SUSPENDED, suspended_now)
+save(PENDING, new_pending)
+save(TODO, new_todo)
+local noted = #new_touched > 0 and redis.call('SCARD', TOUCHED)
+for i = 1, #new_touched do new_touched[i] = new_touched[i] .. struct.pack('>I4', noted + i) end
+for first = 1, #new_touched, STEP do
+  redis.call('SADD', TOUCHED, unpack(new_touched, first, math.min(first + STEP - 1, #new_touched)))
+end
+drop(MOVING, moved_nodes)
+drop(CHUNKS, dropped_chunks)
+drop(SLOTS, freed)
+drop(NODES, gone_nodes)
+drop(LINKS, gone_links)
+drop(SUSPENDED, gone_links)
+drop(HISTORY, gone_history)
+drop(SYNONYMS, gone_synonyms)
+drop(QUARANTINE, cleared)
 local moved = {}
-for i = 1, moves do moved[ARGV[3 * i]] = ARGV[3 * i + 2] end
+for i = 1, moves do moved[ARGV[FIRST_MOVE + 3 * i - 3]] = ARGV[FIRST_MOVE + 3 * i - 1] end
 save(OFFSETS, moved)
 return {'applied', n_made}

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from schemas.events import Decoded, Json, Message
+from schemas.identifiers import MakeIdentifier
 from schemas.sources.event import CanonicalEvent
 from schemas.sources.segment import SegmentCalls
 from schemas.sources.stripe import StripeWebhooks
@@ -24,8 +25,8 @@ class Format(Protocol):
     def name(self) -> str:
         """How topics, headers and `--as` call the format."""
 
-    def events(self, payload: Json, message: Message) -> Decoded:
-        """The events of a message whose value was parsed to `payload`."""
+    def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
+        """The events of a message whose value was parsed to `payload`, their identifiers made by `make`."""
 
 
 _ALL: Final[tuple[Format, ...]] = (CanonicalEvent(), SegmentCalls(), StripeWebhooks())

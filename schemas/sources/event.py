@@ -22,7 +22,7 @@ from schemas.events import (
     Message,
     StateFact,
 )
-from schemas.identifiers import EntityType
+from schemas.identifiers import EntityType, MakeIdentifier
 from schemas.instants import parse_instant
 from schemas.validation import refusal
 
@@ -103,20 +103,21 @@ class CanonicalEvent:
 
     name = "event"
 
-    def events(self, payload: Json, message: Message) -> Decoded:
+    def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """The one event of the message, or `BadMessage`."""
         try:
             shape: EventShape = _validate(payload)
         except ValidationError as error:
             raise refusal(error) from None
-        return Decoded((_event(shape, message),))
+        return Decoded((_event(shape, message, make),))
 
 
-def _event(shape: EventShape, message: Message) -> Event:
+def _event(shape: EventShape, message: Message, make: MakeIdentifier) -> Event:
     if shape.memberships or shape.states:
         _check_refs(shape)
     return assemble(
         message,
+        make,
         event_id=shape.event_id,
         source=shape.source,
         event_name=shape.event_name,

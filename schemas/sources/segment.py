@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.assembly import Draft, assemble
 from schemas.errors import BadMessage
 from schemas.events import Decoded, Event, Json, Membership, Message
+from schemas.identifiers import MakeIdentifier
 from schemas.instants import parse_instant
 from schemas.strict_json import canonical
 from schemas.validation import refusal
@@ -89,14 +90,14 @@ class SegmentCalls:
 
     name = "segment"
 
-    def events(self, payload: Json, message: Message) -> Decoded:
+    def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event per call. Of a batch the good calls are taken even where others are at fault."""
         if isinstance(payload, dict) and "batch" in payload:
-            return _batch(payload, message)
-        return Decoded((_event(payload, message, {}),))
+            return _batch(payload, message, make)
+        return Decoded((_event(payload, message, {}, make),))
 
 
-def _batch(envelope: Mapping[str, Json], message: Message) -> Decoded:
+def _batch(envelope: Mapping[str, Json], message: Message, make: MakeIdentifier) -> Decoded:
     calls = envelope["batch"]
     if not isinstance(calls, list):
         raise BadMessage("schema", "batch: not a list")
@@ -104,13 +105,13 @@ def _batch(envelope: Mapping[str, Json], message: Message) -> Decoded:
     problem: BadMessage | None = None
     for place, call in enumerate(calls):
         try:
-            events.append(_event(call, message, envelope))
+            events.append(_event(call, message, envelope, make))
         except BadMessage as error:
             problem = problem or BadMessage(error.reason, f"batch.{place}: {error.detail}")
     return Decoded(tuple(events), problem, None if calls else "the batch is empty")
 
 
-def _event(payload: Json, message: Message, envelope: Mapping[str, Json]) -> Event:
+def _event(payload: Json, message: Message, envelope: Mapping[str, Json], make: MakeIdentifier) -> Event:
     try:
         call: SegmentCall = _validate(payload)
     except ValidationError as error:
@@ -125,6 +126,7 @@ def _event(payload: Json, message: Message, envelope: Mapping[str, Json]) -> Eve
         memberships = list(_memberships(call))
     return assemble(
         message,
+        make,
         event_id=call.message_id or _digest(payload),
         source=SOURCE,
         event_name=call.event if call.type == "track" and call.event else call.type,

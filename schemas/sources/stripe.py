@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.assembly import Draft, assemble
 from schemas.errors import BadMessage
 from schemas.events import Decoded, Json, Measurement, Message
+from schemas.identifiers import MakeIdentifier
 from schemas.validation import refusal
 
 SOURCE = "stripe"
@@ -78,7 +79,7 @@ class StripeWebhooks:
 
     name = "stripe"
 
-    def events(self, payload: Json, message: Message) -> Decoded:
+    def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event, or none where the webhook concerns nobody."""
         try:
             webhook: StripeEvent = _validate(payload)
@@ -90,6 +91,7 @@ class StripeWebhooks:
             return Decoded((), skipped="no person or group in it")
         event = assemble(
             message,
+            make,
             event_id=webhook.id,
             source=SOURCE,
             event_name=webhook.type,

@@ -12,10 +12,15 @@ import redis
 
 from schemas.mapping import EntityMapping
 from schemas.transitions import SnapshotStarted, Transition
-from tests.chaos import topics
 from tests.chaos.conftest import MakeWorld
 from tests.chaos.processes import until
-from tests.chaos.verdict import assert_as_if_nothing_happened, follow, reference, transition
+from tests.chaos.verdict import (
+    assert_as_if_nothing_happened,
+    follow,
+    reference,
+    transition,
+    transitions_of,
+)
 from tests.chaos.world import World, customers, halves
 from tests.services import RedisServer
 
@@ -70,13 +75,13 @@ def test_a_restored_redis_is_replayed_under_a_new_generation(rewound: Rewound) -
     assert_as_if_nothing_happened(world, generations=2)
     world.start("publish", "--snapshot").ends_well()
     assert_as_if_nothing_happened(world, generations=2)
-    assert follow(topics.read(world.kafka, world.transitions)).as_dict() == reference(world)
+    assert follow(transitions_of(world)).as_dict() == reference(world)
     assert from_snapshot(world).as_dict() == reference(world)
 
 
 def from_snapshot(world: World) -> EntityMapping:
     """A consumer that reads the last snapshot and what came after its start, and nothing from before."""
-    published = topics.read(world.kafka, world.transitions)
+    published = transitions_of(world)
     started = [each for message in published if isinstance(each := transition(message), SnapshotStarted)]
     first = max(map(_at, started))
     return follow(message for message in published if _at(transition(message)) >= first)
@@ -136,7 +141,7 @@ def test_a_snapshot_that_was_cut_off_does_not_spoil_the_next(world: World) -> No
 def assert_one_snapshot_message_each(world: World) -> None:
     """No transition_id ever means two things."""
     meaning: dict[str, bytes | None] = {}
-    for message in topics.read(world.kafka, world.transitions):
+    for message in transitions_of(world):
         assert meaning.setdefault(transition(message).transition_id, message.value) == message.value
 
 

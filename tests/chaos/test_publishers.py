@@ -10,7 +10,7 @@ import pytest
 from tests.chaos import topics
 from tests.chaos.conftest import MakeWorld
 from tests.chaos.processes import until
-from tests.chaos.verdict import assert_as_if_nothing_happened, transition
+from tests.chaos.verdict import assert_as_if_nothing_happened, transition, transitions_of
 from tests.chaos.world import World, customers
 
 pytestmark = pytest.mark.services
@@ -21,7 +21,7 @@ SLACK_S = 3.0
 
 def repeated(world: World) -> int:
     """How many messages of the transitions topic were there before, under the same key."""
-    published = topics.read(world.kafka, world.transitions)
+    published = transitions_of(world)
     return len(published) - len({(message.key, transition(message).transition_id) for message in published})
 
 

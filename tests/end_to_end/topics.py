@@ -67,8 +67,8 @@ def _message(one: KafkaMessage) -> Message:
 
 
 def transitions_in(bootstrap: str, topic: str) -> list[Transition]:
-    """Every transition that was published."""
-    return [from_json(message.value or b"") for message in read_topics(bootstrap, [topic])]
+    """Every transition that was published; tombstones say nothing."""
+    return [from_json(message.value) for message in read_topics(bootstrap, [topic]) if message.value]
 
 
 def dead_letters_in(bootstrap: str, topic: str) -> list[tuple[DeadLetter, Headers]]:

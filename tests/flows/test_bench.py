@@ -14,13 +14,18 @@ import pytest
 import redis
 
 from flows.bench import run
-from flows.bench.figures import Figure
+from flows.bench.beside import beside
+from flows.bench.figures import Figure, quantile
+from flows.bench.filling import Feed, named
 from flows.bench.naive import NaiveResolver
 from flows.bench.pairs import Rounds
+from flows.bench.place import place
 from flows.bench.running import EMBEDDED, ON_BROKER
 from flows.bench.sides import Pass
-from flows.bench.traffic import messages
+from flows.bench.splits import Joined, Way
+from flows.bench.traffic import again, messages
 from flows.settings import Settings
+from flows.wiring import Wiring
 from resolver.links import Linker
 from resolver.reference import Reference
 from schemas.decode import decode
@@ -87,6 +92,54 @@ def test_a_budget_has_a_verdict() -> None:
     assert (kept.is_met, missed.is_met, Figure("a", "b", 1.0, "x").is_met) == (True, False, None)
     assert kept.for_people().endswith("kept: at least 0.6")
     assert missed.as_json()["at_most"] == 1.2
+
+
+def test_a_quantile_is_a_value_that_was_seen() -> None:
+    """Never one in between: of a hundred numbers from 0 on, 0.99 of them is the last."""
+    assert quantile(range(100), 0.99) == 99
+    assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
+
+
+def test_the_same_visitors_again_bring_nothing_new() -> None:
+    """Other events a year later, on exactly the same links."""
+    once = list(messages("growth", "event", 50))
+    linker = Linker(Keyring("again"))
+    first, second = (
+        linker.evidence([event for one in those for event in decode(one, None).events])
+        for those in (once, again(once, 1))
+    )
+    assert {one.shape.handle for one in first} == {one.shape.handle for one in second}
+    assert min(one.last_ms for one in second) > max(one.last_ms for one in first)
+
+
+@pytest.mark.parametrize("way", ["quarantine", "block"])
+@pytest.mark.parametrize("in_two", [True, False])
+def test_what_is_to_come_apart_is_one_entity_before(way: Way, in_two: bool, tmp_path: Path) -> None:
+    """A bridge holds all customers together, and without it the address stands in a part of them."""
+    joined = Joined(1, 4, way, in_two)
+    with place(Settings(data=tmp_path / "data")) as where, Wiring(where.settings("split")) as parts:
+        feed, email = Feed(parts, "split"), parts.keyring.key(joined.email)
+        feed.fill(joined.links())
+        before = parts.store.entity(email)
+        feed.apply(joined.end(parts, feed))
+        after = parts.store.entity(email)
+    assert before is not None
+    assert before.size == 4 * 5 + 3
+    assert after is not None
+    assert after.size == (11 if in_two else 5)
+
+
+def test_what_holds_up_the_store_makes_late_what_is_due_meanwhile(tmp_path: Path) -> None:
+    """A batch counts from when it was due, not from when its turn came."""
+    with place(Settings(data=tmp_path / "data")) as where, Wiring(where.settings("beside")) as parts:
+        parts.store.check()
+        with beside(parts.settings, [named("email", "ada@acme.example")]) as stream:
+            began = time.monotonic_ns()
+            parts.client.client_pause(400)
+            time.sleep(0.5)
+            waited = stream.during(began, began + 100_000_000)
+    assert len(waited) >= 5
+    assert min(waited) > 200
 
 
 def test_the_naive_resolver_is_correct(redis_url: str) -> None:

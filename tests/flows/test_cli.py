@@ -14,8 +14,12 @@ import pytest
 
 from tests.flows.terminal import answers, call, command, environment, nexus, record, typed, write_lines
 
-COMMANDS = ("bench", "check", "demo", "export", "history", "lookup", "publish", "replay-dlq", "run")
-WITH_JSON = ("bench", "check", "history", "lookup", "replay-dlq")
+DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
+COMMANDS = (
+    "bench", "check", "demo", "export", "history", "lookup", "publish", "quarantine", "replay-dlq", "run",
+    "why", *DECIDING,
+)  # fmt: skip
+WITH_JSON = ("bench", "check", "history", "lookup", "quarantine", "replay-dlq", "why", *DECIDING)
 
 # Two strangers, on a laptop and on a phone, who turn out to be one.
 STORY = [
@@ -66,6 +70,10 @@ WRONG: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("lookup", "person"), {}, "TYPE=VALUE"),
     (("lookup", "person", "email"), {}, "TYPE=VALUE"),
     (("lookup", "robot", "email=a@b.example"), {}, "person"),
+    (("why", "person", "email=a@b.example"), {}, "B"),
+    (("why", "person", "email=a@b.example", "u-7"), {}, "TYPE=VALUE"),
+    (("why", "person", "email=a@b.example", "user_id=u-7", "--limit", "0"), {}, "limit"),
+    (("quarantine", "robot"), {}, "person"),
     (("run", "--frob"), {}, "--frob"),
     (("run", "--source", "missing.jsonl", "--as", "segment"), {}, "missing.jsonl"),
     (("run", "--source", "-"), {}, "--as"),
@@ -84,6 +92,11 @@ WRONG: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("replay-dlq", "--as", "fax"), {}, "segment"),
     (("replay-dlq", "--limit", "0"), {}, "limit"),
     (("demo", "--count", "0"), {}, "count"),
+    (("block", "person"), {}, "TYPE=VALUE"),
+    (("block", "robot", "email=a@b.example"), {}, "person"),
+    (("apart", "person", "email=a@b.example"), {}, "TYPE=VALUE"),
+    (("erase", "person", "email=a@b.example", "--timeout", "soon"), {}, "--timeout"),
+    (("operations", "--data", "nowhere"), {}, "nowhere"),
     (("demo", "--data", "/proc/nexus"), {}, "/proc/nexus"),
     (("bench", "--scale", "0"), {}, "scale"),
 ]
@@ -209,14 +222,16 @@ def test_a_lookup_by_id_finds_the_same(told: Path) -> None:
 def test_a_lookup_of_nobody_is_code_1(told: Path) -> None:
     """Nobody has it: a line for people, an object without an id for programs."""
     done = nexus(told, "lookup", "person", "email=nobody@acme.example", "--json", code=1)
-    assert answers(done) == [{"entity_type": "person", "entity_id": None, "blocked": None}]
+    (found,) = answers(done)
+    assert (found["entity_id"], found["state"], found["entities"]) == (None, "unnamed", [])
     assert "no person has this email" in done.stderr
 
 
 def test_a_lookup_of_a_blocked_value_says_so(told: Path) -> None:
     """A blocked value names nobody, and the list that blocks it is named."""
     done = nexus(told, "lookup", "person", "email=test@example.com", "--json", code=1)
-    assert answers(done)[0]["blocked"] == "test-address"
+    (found,) = answers(done)
+    assert (found["state"], found["blocked"]) == ("by rule", "test-address")
     assert "blocked (test-address)" in done.stderr
 
 
@@ -297,7 +312,7 @@ def test_a_check_looks_at_everything(told: Path) -> None:
     """Settings, input, store, outbox and invariants are ok; that no secret is set is a warning."""
     found = {one["check"]: one["verdict"] for one in answers(nexus(told, "check", "--json"))}
     assert found == {
-        **dict.fromkeys(("settings", "input", "store", "outbox", "invariants"), "ok"),
+        **dict.fromkeys(("settings", "input", "store", "operations", "outbox", "invariants"), "ok"),
         "secret": "warning",
     }
 

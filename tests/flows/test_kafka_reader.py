@@ -374,3 +374,59 @@ def test_waiting_keeps_the_membership_and_loses_nothing(place: Place) -> None:
     applied += work_off(place, reader)
     assert sorted(values(applied)) == everything()
     assert applied[-1].epochs == epochs, "no partition was assigned anew"
+
+
+# operator events
+
+
+def test_operator_events_come_first_and_alone(place: Place) -> None:
+    """Each is a batch of its own, and those that were there come before everything else that is read."""
+    control = f"{place.topic}-control"
+    producer = Producer({"bootstrap.servers": place.bootstrap, "log_level": 0})
+    for number in range(30):
+        producer.produce(control, f"decided {number}".encode(), partition=0)
+    assert producer.flush(10) == 0
+    config = {
+        **DEFAULTS, **FIXED, **QUICK, "bootstrap.servers": place.bootstrap, "group.id": place.topic
+    }  # fmt: skip
+    reader = KafkaReader(
+        config, [place.topic], place.store.resume, lambda _: None, control=control, batch=BATCH
+    )
+    place.stack.callback(reader.close)
+    applied = work_off(
+        place,
+        reader,
+        until=lambda: is_worked_off(place) and place.store.offsets.get((control, 0)) == 30,
+    )
+    decided = [taken for taken in applied if taken.moves[0].topic == control]
+    assert [values([taken]) for taken in decided] == [[f"decided {n}".encode()] for n in range(30)]
+    assert applied[:30] == decided
+    assert sorted(values(applied[30:])) == everything()
+    producer.produce(control, b"decided later", partition=0)
+    place.fill(each=5)
+    assert producer.flush(10) == 0
+    later = work_off(
+        place,
+        reader,
+        until=lambda: is_worked_off(place, EACH + 5) and place.store.offsets.get((control, 0)) == 31,
+    )
+    assert [len(taken.messages) for taken in later if taken.moves[0].topic == control] == [1]
+
+
+def test_operator_events_that_do_not_come_hold_up_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the topic ends later than what is in it, everything else is read after a while."""
+    monkeypatch.setattr("flows.kafka_reader._HOLD_S", 0.5)
+    monkeypatch.setattr("flows.kafka_reader._end_of", lambda *_: 7)
+    control = f"{place.topic}-control"
+    producer = Producer({"bootstrap.servers": place.bootstrap, "log_level": 0})
+    producer.produce(control, b"decided", partition=0)
+    assert producer.flush(10) == 0
+    config = {
+        **DEFAULTS, **FIXED, **QUICK, "bootstrap.servers": place.bootstrap, "group.id": place.topic
+    }  # fmt: skip
+    reader = KafkaReader(config, [place.topic], place.store.resume, lambda _: None, control=control)
+    place.stack.callback(reader.close)
+    applied = work_off(place, reader)
+    assert sorted(values(applied)) == sorted([*everything(), b"decided"])

@@ -9,10 +9,11 @@ import redis
 from flows.reader import Taken
 from flows.resolve import Linked, Work
 from flows.stopping import Stop
+from resolver.keys import Keys
 from resolver.links import Linker
 from resolver.redis_store import Durability, RedisStore
 from resolver.store import Cursor, Move
-from schemas.errors import SinkUnavailable
+from schemas.errors import SettingsError, SinkUnavailable
 from schemas.events import Message
 from schemas.identifiers import Keyring
 from schemas.transitions import EntityCreated
@@ -133,6 +134,15 @@ def test_first_time_of_arrival_counts(bench: Bench) -> None:
     (made,) = entry.transitions
     assert isinstance(made, EntityCreated)
     assert made.cause.ingested_at == "1970-01-01T00:00:00.500Z"
+
+
+def test_other_rules_in_force_stop_the_run(bench: Bench, redis_url: str) -> None:
+    """Rules that were taken into force elsewhere end a run that still has the old ones, with the remedy."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset(Keys("test").meta, "rules", "0" * 16)
+    with pytest.raises(SettingsError, match="nexus rules apply"):
+        bench.run(bench.reader.taken(GOOD))
+    assert bench.store.offsets("topic") == {}
 
 
 def test_terminal_errors_are_not_tried_again(bench: Bench) -> None:

@@ -59,6 +59,16 @@ WRONG = {
     "no such file": Wrong("there is no settings file", words=("--config", "nowhere.yaml")),
     "no such file in the environment": Wrong("nowhere.yaml", environment={"NEXUS_CONFIG": "nowhere.yaml"}),
     "a folder for a file": Wrong("cannot be read", words=("--config", ".")),
+    # rules; more of them, with their lines, in test_settings_rules.py
+    "a wrong rule": Wrong(
+        "nexus.yaml line 2: rules.identifiers.email.max_degree must be a whole number from 1 to 10000",
+        file=f"secret: {CANARY}\nrules: {{identifiers: {{email: {{max_degree: many}}}}}}",
+    ),
+    "null rules": Wrong("rules must be a mapping", file="rules:"),
+    "rules in the environment": Wrong("rules stand in the settings file", environment={"NEXUS_RULES": "{}"}),
+    "a rule in the environment": Wrong(
+        "NEXUS_RULES__INTERNAL_DOMAINS", environment={"NEXUS_RULES__INTERNAL_DOMAINS": "acme.com"}
+    ),
     # the environment
     "unknown name in the environment": Wrong("namespac", environment={"NEXUS_NAMESPAC": "acme"}),
     "unknown name of a section in the environment": Wrong("redis.uri", environment={"NEXUS_REDIS__URI": "x"}),
@@ -143,6 +153,9 @@ WRONG = {
     ),
     "no topic": Wrong("name at least one topic", file="input: {topics: {}}"),
     "one topic for both outputs": Wrong("output", file="output: {transitions: out, dead_letters: out}"),
+    "operator events into the input": Wrong(
+        "input.control", file="input: {topics: {calls: segment}, control: calls}"
+    ),
     "dead letters into the input": Wrong(
         "output", file="input: {topics: {calls: segment}}\noutput: {dead_letters: calls}"
     ),

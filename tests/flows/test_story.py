@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.story import Lives, _excerpt, _meetings, _wrapped
+from flows.lives import Lives, meetings
+from flows.story import Witness, _by_cause, _came_apart, _excerpt, _sentence, _wrapped
+from schemas.operations import SOURCE
+from schemas.rules import Rules
 from schemas.transitions import (
     Cause,
     Change,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
     NamedIdentifier,
+    QuarantineReason,
+    Redacted,
 )
+from sinks.segments import SegmentedLog
 
 A, B, C = (f"per_{digit * 32}" for digit in "abc")
+KIOSK = NamedIdentifier(type="anonymous_id", value="kiosk")
+SHARED = QuarantineReason(
+    kind="limit", partner_type="user_id", limit=2, brought_by=Cause.at(0, "shop", "e-1")
+)
 
 
-def common(number: int, entity_id: str) -> dict[str, object]:
+def common(number: int, entity_id: str) -> dict[str, Any]:
     """Give what every change has."""
     cause = Cause.at(1_000 * number, "shop", f"e-{number}")
     return {
@@ -65,7 +81,7 @@ def test_a_life_is_followed_through_its_ids() -> None:
 
 def test_a_meeting_knows_the_two_before_it() -> None:
     """What each of the two was known by, just before they became one."""
-    (meeting,) = _meetings(Lives(told()).now[C])
+    (meeting,) = meetings(Lives(told()).now[C])
     assert {value for _, _, value in meeting.survivor} == {"a", "a@b.example"}
     assert {value for _, _, value in meeting.absorbed} == {"b"}
 
@@ -92,3 +108,155 @@ def test_long_texts_are_wrapped() -> None:
     lines = list(_wrapped(words, ", "))
     assert max(map(len, lines)) <= 96
     assert " ".join(lines).replace(",", "").split() == words
+
+
+# what comes apart
+
+
+def user(value: str) -> NamedIdentifier:
+    """An identifier that is nobody else's."""
+    return NamedIdentifier(type="user_id", value=value)
+
+
+def parted(number: int, entity_id: str, part_id: str, *values: str) -> Change:
+    """Users that go a way of their own."""
+    named = tuple(map(user, values))
+    return EntitySplit(**common(number, entity_id), part_id=part_id, part=1, parts=2, identifiers=named)
+
+
+def quarantined(number: int, entity_id: str, one: NamedIdentifier = KIOSK) -> Change:
+    """An identifier that turned out to be shared."""
+    return IdentifierQuarantined(**common(number, entity_id), identifier=one, reason=SHARED)
+
+
+def shared() -> list[Change]:
+    """Give two who were one by a kiosk, until it had seen too many."""
+    return [
+        created(1, A, "a"),
+        IdentifierAdded(**common(2, A), identifier=KIOSK),
+        IdentifierAdded(**common(3, A), identifier=user("b")),
+        quarantined(4, A),
+        parted(5, A, B, "b"),
+    ]
+
+
+def names(lives: Lives) -> dict[str, set[str]]:
+    """The values that each entity is known by."""
+    return {entity: {value for _, _, value in life.names} for entity, life in lives.now.items()}
+
+
+def witness(folder: Path) -> Witness:
+    """Somebody who saw no event."""
+    return Witness(SegmentedLog(folder), Rules(), set(), {})
+
+
+def test_who_came_apart_is_two() -> None:
+    """Each keeps what the split gave it; what was taken out is nobody's."""
+    lives = Lives(shared())
+    assert names(lives) == {A: {"a"}, B: {"b"}}
+    assert set(lives.quarantined) == {("person", "anonymous_id", "kiosk")}
+    assert [change.number for change in lives.now[B].history()] == [5]
+
+
+def test_who_came_apart_may_meet_again() -> None:
+    """Each change is there once, and the meeting knows who the two were by then."""
+    merged = EntitiesMerged(**common(6, A), absorbed_id=B, moved=1)
+    lives = Lives([*shared(), merged])
+    assert [change.number for change in lives.now[A].history()] == [1, 2, 3, 4, 5, 6]
+    (meeting,) = meetings(lives.now[A])
+    assert {value for _, _, value in meeting.survivor} == {"a"}
+    assert {value for _, _, value in meeting.absorbed} == {"b"}
+    assert lives.merges == 1
+
+
+def test_who_is_left_with_nothing_is_no_more() -> None:
+    """An entity ends when all go elsewhere, when its only identifier is taken out, and when it is erased."""
+    assert names(Lives([created(1, A, "a"), parted(2, A, B, "a")])) == {B: {"a"}}
+    assert names(Lives([created(1, A, "a"), quarantined(2, A, user("a"))])) == {}
+    assert names(Lives([created(1, A, "a"), EntityErased(**common(2, A), erased_ids=(A,))])) == {}
+
+
+def test_what_is_back_is_no_longer_out() -> None:
+    """A released identifier belongs to the entity that it came back to."""
+    back = IdentifierReleased(**common(6, B), identifier=KIOSK, reason="released")
+    lives = Lives([*shared(), back])
+    assert names(lives)[B] == {"b", "kiosk"}
+    assert lives.quarantined == {}
+
+
+def test_a_log_with_gaps_is_told_all_the_same() -> None:
+    """Where something erased was hidden, what comes after it may be about somebody who never began."""
+    lives = Lives(
+        [
+            Redacted(**common(1, A)),
+            IdentifierAdded(**common(2, A), identifier=user("a")),
+            Redacted(**common(3, A)),
+            EntitiesMerged(**common(4, A), absorbed_id=B, moved=1),
+            EntityRelabelled(**common(5, C), former_id=A),
+        ]
+    )
+    assert names(lives) == {C: {"a"}}
+    assert [meeting.absorbed for meeting in meetings(lives.now[C])] == [frozenset()]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            parted(1, A, B, "b", "c", "d"),
+            "÷ comes apart: a way of its own goes user_id b, user_id c and 1 more",
+        ),
+        (quarantined(1, A), "- anonymous_id kiosk is taken out: seen with more than 2 values of user_id"),
+        (
+            IdentifierReleased(**common(1, A), identifier=KIOSK, reason="rules"),
+            "+ anonymous_id kiosk is back: the rules allow it now",
+        ),
+        (EntityErased(**common(1, A), erased_ids=(A,)), "x is erased"),
+        (Redacted(**common(1, A)), "x what stood here is erased"),
+    ],
+)
+def test_each_change_is_one_line(change: Change, sentence: str) -> None:
+    """In words that a person would use."""
+    assert _sentence(change, ()) == sentence
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (QuarantineReason(kind="degree", limit=50), "seen with more than 50 identifiers"),
+        (QuarantineReason(kind="blocked"), "an operator blocked it"),
+    ],
+)
+def test_each_reason_is_told(reason: QuarantineReason, words: str) -> None:
+    """By what measure it was shared, or that a person said so."""
+    change = IdentifierQuarantined(**common(1, A), identifier=KIOSK, reason=reason)
+    assert _sentence(change, ()) == f"- anonymous_id kiosk is taken out: {words}"
+
+
+def test_what_came_apart_is_told_with_its_cause(tmp_path: Path) -> None:
+    """When, by which event, what was taken out, and who is two since then."""
+    _, heading, taken, apart = _came_apart(Lives(shared()), witness(tmp_path))
+    assert "came apart" in heading
+    assert taken.startswith("  1970-01-01 00:00  shop     e-4")
+    assert taken.endswith("anonymous_id kiosk leaves per_aaaaaaaa…: seen with more than 2 values of user_id")
+    assert apart.endswith("per_aaaaaaaa… is 2 from now on, one of them user_id b")
+
+
+def test_where_nothing_came_apart_nothing_is_told(tmp_path: Path) -> None:
+    """No heading without a story."""
+    assert list(_came_apart(Lives(told()), witness(tmp_path))) == []
+
+
+def test_only_the_first_are_told_and_the_rest_is_counted(tmp_path: Path) -> None:
+    """A chapter fits on a screen."""
+    changes: list[Change] = []
+    for number in range(1, 41, 2):
+        changes += [created(number, A, f"a{number}"), quarantined(number + 1, A, user(f"a{number}"))]
+    assert list(_came_apart(Lives(changes), witness(tmp_path)))[-1] == "  and 12 more"
+
+
+def test_an_operator_is_called_so(tmp_path: Path) -> None:
+    """The number of an operation says nothing to a reader."""
+    cause = Cause.at(0, SOURCE, "5f0c")
+    (line,) = _by_cause([(cause, "- something")], witness(tmp_path))
+    assert line.split() == ["1970-01-01", "00:00", "an", "operator", "-", "something"]

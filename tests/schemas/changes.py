@@ -1,6 +1,7 @@
 """A tiny resolver that publishes: the oracle for what a consumer of the transitions makes of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from random import Random
 
 from schemas.identifiers import Keyring, entity_id
@@ -10,9 +11,14 @@ from schemas.transitions import (
     Change,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
     NamedIdentifier,
+    QuarantineReason,
     Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
@@ -23,6 +29,8 @@ from schemas.transitions import (
 
 KEYRING = Keyring("acme")
 _CAUSE = Cause.at(0, "app", "e")
+_SHARED = QuarantineReason(kind="limit", partner_type="user_id", limit=2, brought_by=_CAUSE)
+_A_MESSAGE = 2  # identifiers of a split and ids of an erasure: so few, so that there are several
 
 
 def user(number: int) -> NamedIdentifier:
@@ -36,7 +44,10 @@ def label(number: int) -> str:
 
 
 class Publisher:
-    """Makes random changes of one generation, and knows the mapping after each."""
+    """Makes random changes of one generation, and knows the mapping after each.
+
+    What is announced by several changes is only right after the last of them: `on_change` is called then.
+    """
 
     def __init__(self, random: Random, generation: int = 1) -> None:
         self.random = random
@@ -44,6 +55,8 @@ class Publisher:
         self.number = 0
         self.entities: dict[str, set[int]] = {}
         self.known = 0
+        self.quarantined: set[int] = set()
+        self.erased: set[int] = set()
         self.snapshots = 0
         self.published: list[Change | Snapshot] = []
         self.on_change: Callable[[], None] = lambda: None
@@ -58,8 +71,20 @@ class Publisher:
 
     def step(self) -> None:
         """One random change."""
-        kinds = [self.create, self.add, self.merge, self.relabel]
-        self.random.choices(kinds, weights=[4, 3, 2 if len(self.entities) > 1 else 0, 1])[0]()
+        several = len(self.entities) > 1
+        choices = {
+            self.create: 4,
+            self.add: 5,
+            self.merge: 3 if several else 0,
+            self.relabel: 1,
+            self.rearrange: 2 if several else 0,
+            self.quarantine: 1,
+            self.release: 1,
+            self.erase: 1,
+            self.come_again: 1,
+        }
+        self.random.choices(list(choices), weights=list(choices.values()))[0]()
+        self.on_change()
 
     def create(self) -> None:
         self.known += 1
@@ -76,9 +101,8 @@ class Publisher:
 
     def merge(self) -> None:
         survivor, absorbed = self.random.sample(sorted(self.entities), 2)
-        moved = self.entities.pop(absorbed)
-        self.entities[survivor] |= moved
-        self._publish(EntitiesMerged, survivor, absorbed_id=absorbed, moved=len(moved))
+        self.entities[survivor] |= self.entities.pop(absorbed)
+        self.say_merged(survivor, absorbed)
 
     def relabel(self) -> None:
         """Another of the entity's identifiers turns out to be its senior one."""
@@ -91,6 +115,113 @@ class Publisher:
         )
         self.entities[now] = self.entities.pop(former)
         return self._publish(EntityRelabelled, now, former_id=former)
+
+    def quarantine(self) -> None:
+        """An identifier leaves the graph; what it held together may fall apart."""
+        former = self._any_entity()
+        if former is None:
+            return self.create()
+        members = self.entities[former]
+        gone = self.random.choice(sorted(members))
+        self.quarantined.add(gone)
+        self._publish(IdentifierQuarantined, former, identifier=user(gone), reason=_SHARED)
+        return self._regroup([former], self._in_groups(members - {gone}))
+
+    def rearrange(self) -> None:
+        """Some entities become some others, as when a suspended link is judged anew."""
+        former = self.random.sample(sorted(self.entities), min(len(self.entities), self.random.randint(1, 3)))
+        self._regroup(former, self._in_groups(set().union(*(self.entities[each] for each in former))))
+
+    def release(self) -> None:
+        """An identifier comes back, alone or into an entity."""
+        if not self.quarantined:
+            return self.create()
+        back = self.random.choice(sorted(self.quarantined))
+        self.quarantined.discard(back)
+        entity = self.random.choice([label(back), *sorted(self.entities)])
+        self.entities.setdefault(entity, set()).add(back)
+        return self._publish(IdentifierReleased, entity, identifier=user(back), reason="released")
+
+    def erase(self) -> None:
+        """Identifiers of an entity are erased, or one that is out of the graph; what remains begins anew."""
+        if self.quarantined and self.random.random() < 0.5:
+            gone = [self.random.choice(sorted(self.quarantined))]
+            self.quarantined.discard(gone[0])
+            return self.say_erased(label(gone[0]), gone, ())
+        former = self._any_entity()
+        if former is None:
+            return self.create()
+        members = self.entities.pop(former)
+        gone = self.random.sample(sorted(members), self.random.randint(1, len(members)))
+        return self.say_erased(former, gone, self._in_groups(members.difference(gone)))
+
+    def come_again(self) -> None:
+        """What was erased signs up anew, and is somebody else: its key is another."""
+        if not self.erased:
+            return self.create()
+        back = self.random.choice(sorted(self.erased))
+        self.erased.discard(back)
+        entity = label(back + 1_000 * (self.number + 1))
+        self.entities[entity] = {back}
+        return self._publish(EntityCreated, entity, identifiers=(user(back),))
+
+    def _any_entity(self) -> str | None:
+        return self.random.choice(sorted(self.entities)) if self.entities else None
+
+    def _in_groups(self, members: Iterable[int]) -> list[set[int]]:
+        """The members at random in a few groups, in none if there are no members."""
+        into = self.random.randint(1, 3)
+        where = sorted((self.random.randrange(into), each) for each in members)
+        return [{each for _, each in group} for _, group in groupby(where, key=lambda one: one[0])]
+
+    def _regroup(self, former: Sequence[str], groups: Sequence[set[int]]) -> None:
+        """Announce that the former entities are these groups: first the pieces, then what they became."""
+        of_group: dict[int, list[str]] = {number: [] for number in range(len(groups))}
+        for entity in former:
+            members = self.entities.pop(entity)
+            pieces = {number: members & group for number, group in enumerate(groups) if members & group}
+            names = {number: self._name_of_piece(entity, piece) for number, piece in pieces.items()}
+            self.say_apart(entity, [(names[number], piece) for number, piece in pieces.items()])
+            for number, name in names.items():
+                of_group[number].append(name)
+        for number, names_of_pieces in of_group.items():
+            survivor = self.random.choice(names_of_pieces)
+            self.entities[survivor] = groups[number]
+            for absorbed in names_of_pieces:
+                if absorbed != survivor:
+                    self.say_merged(survivor, absorbed)
+
+    def _name_of_piece(self, entity: str, piece: set[int]) -> str:
+        """Its senior identifier's: mostly the entity's own, if that is in the piece."""
+        names = [label(each) for each in sorted(piece)]
+        return entity if entity in names and self.random.random() < 0.8 else self.random.choice(names)
+
+    def say_merged(self, survivor: str, absorbed: str) -> None:
+        """Announce that two are one."""
+        self._publish(EntitiesMerged, survivor, absorbed_id=absorbed, moved=1)
+
+    def say_apart(self, entity: str, pieces: list[tuple[str, set[int]]]) -> None:
+        """Announce that an entity is these pieces, under these ids."""
+        if len(pieces) == 1:
+            if pieces[0][0] != entity:
+                self._publish(EntityRelabelled, pieces[0][0], former_id=entity)
+            return
+        elsewhere = [(name, piece) for name, piece in pieces if name != entity]
+        for number, (name, piece) in enumerate(elsewhere, 1):
+            for some in _by(_A_MESSAGE, sorted(piece)):
+                named = tuple(map(user, some))
+                about = {"part_id": name, "part": number, "parts": len(pieces), "identifiers": named}
+                self._publish(EntitySplit, entity, **about)
+
+    def say_erased(self, entity: str, gone: Sequence[int], remaining: Iterable[set[int]]) -> None:
+        """Announce that an entity was erased but for what remains, which begins anew."""
+        self.erased.update(gone)
+        for some in _by(_A_MESSAGE, gone):
+            self._publish(EntityErased, entity, erased_ids=tuple(map(label, some)))
+        for group in remaining:
+            name = label(self.random.choice(sorted(group)))
+            self.entities[name] = group
+            self._publish(EntityCreated, name, identifiers=tuple(map(user, sorted(group))))
 
     def snapshot(self, steps_between: int = 0) -> None:
         """The whole answer in pages of identifiers, while up to so many changes a page go on."""
@@ -112,7 +243,8 @@ class Publisher:
                     )
             for _ in range(self.random.randint(0, steps_between)):
                 self.step()
-        self._say(SnapshotEnded, index + 1, entities=len(said), identifiers=self.known)
+        held = sum(map(len, self.entities.values()))
+        self._say(SnapshotEnded, index + 1, entities=len(said), identifiers=held)
 
     def _publish(self, kind: type[Change], entity: str, **fields: object) -> None:
         self.number += 1
@@ -128,7 +260,6 @@ class Publisher:
             **fields,
         )
         self.published.append(made)
-        self.on_change()
 
     def _say(self, kind: type[Snapshot], index: int, **fields: object) -> None:
         name = str(kind.model_fields["transition"].default)
@@ -142,3 +273,7 @@ class Publisher:
             **fields,
         )
         self.published.append(made)
+
+
+def _by(size: int, members: Sequence[int]) -> list[Sequence[int]]:
+    return [members[start : start + size] for start in range(0, len(members), size)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas import decode as decode_module
 from schemas.decode import decode, format_of
 from schemas.events import Json, Message
+from schemas.identifiers import MakeIdentifier
 from schemas.sources import FORMATS
 from tests.schemas.messages import NOW_MS, decode_one, message, payload, person, problem_of
 
@@ -88,7 +89,7 @@ def test_a_bug_in_a_source_does_not_stop_the_stream(monkeypatch: pytest.MonkeyPa
     class Broken:
         name = "broken"
 
-        def events(self, payload: Json, message: Message) -> Any:
+        def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Any:
             raise ZeroDivisionError(payload)
 
     monkeypatch.setattr(decode_module, "FORMATS", {"broken": Broken()})

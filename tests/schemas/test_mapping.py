@@ -1,11 +1,14 @@
 """What a consumer makes of the transitions, against the publisher that made them."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 
+from schemas.identifiers import EntityType
 from schemas.mapping import EntityMapping, Name
-from schemas.transitions import Change, Snapshot
+from schemas.redaction import hides_departure, redacted
+from schemas.transitions import Change, NamedIdentifier, Snapshot
 from tests.schemas.changes import Publisher, label
 
 
@@ -37,11 +40,13 @@ def test_any_order_and_any_number_of_times_gives_one_mapping(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_in_order_the_mapping_is_right_after_every_step(seed: int) -> None:
-    """A consumer that keeps up knows the answer at each number."""
+    """A consumer that keeps up knows the answer when all of a change is said."""
     publisher, mapping = Publisher(Random(seed)), EntityMapping()
     for _ in range(60):
+        known = len(publisher.published)
         publisher.step()
-        mapping.apply(publisher.published[-1])
+        for transition in publisher.published[known:]:
+            mapping.apply(transition)
         assert mapping.as_dict() == publisher.mapping()
 
 
@@ -91,6 +96,21 @@ def test_a_consumer_can_start_in_the_middle(seed: int, steps_between: int) -> No
     assert mapping.missing == ()
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_several_snapshots_come_in_any_order(seed: int) -> None:
+    """What the first one lets go of, the second may still need, and it is there."""
+    random, publisher = Random(seed), Publisher(Random(seed))
+    for _ in range(15):
+        publisher.step()
+    before = len(publisher.published)
+    for _ in range(3):
+        publisher.snapshot(3)
+        publisher.step()
+    mapping = _consumer(_shuffled(random, publisher.published[before * (seed % 2) :]))
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping.missing == ()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_snapshot_brings_a_consumer_of_another_generation_right(seed: int) -> None:
     """After the store went back in time, what it forgot is dropped, and what it says anew is taken."""
@@ -119,17 +139,18 @@ def test_a_snapshot_that_runs_ahead_does_not_show_the_future(seed: int) -> None:
     publisher.on_change = lambda: history.update({publisher.number: publisher.mapping()})
     for _ in range(9):
         publisher.step()
+    known = len(publisher.published)
     publisher.snapshot(3)
 
     def turn(transition: Change | Snapshot) -> float:
         early = isinstance(transition, Snapshot) and random.random() < 0.5
         return transition.number - (20 if early else 0)
 
-    mapping = _consumer(publisher.published[:9])
-    ahead = sorted(publisher.published[9:], key=turn)
+    mapping = _consumer(publisher.published[:known])
+    ahead = sorted(publisher.published[known:], key=turn)
     for each in ahead:
         mapping.apply(each)
-        assert mapping.as_dict() == history[mapping.number]
+        assert mapping.as_dict() == history.get(mapping.number, mapping.as_dict())
     assert mapping.as_dict() == publisher.mapping()
 
 
@@ -143,6 +164,128 @@ def test_a_snapshot_is_followed_through_an_id_that_comes_back() -> None:
     publisher.relabel()
     said, changes = publisher.published[:4], publisher.published[4:]
     assert _consumer([*changes, *said]).as_dict() == publisher.mapping()
+
+
+def _of(entities: dict[str, set[int]]) -> Publisher:
+    """A publisher that begins with these entities, and has said so in a snapshot."""
+    publisher = Publisher(Random(0))
+    publisher.entities = entities
+    publisher.known = max(set().union(*entities.values()))
+    publisher.snapshot()
+    return publisher
+
+
+def _late(publisher: Publisher, changes: int) -> EntityMapping:
+    """A consumer to whom the last so many changes come before the snapshot."""
+    published = publisher.published
+    return _consumer([*published[-changes:], *published[:-changes]])
+
+
+def test_a_snapshot_is_followed_past_a_split() -> None:
+    """Whom the split names is where it says; whom it does not name stays, and goes on with the entity."""
+    publisher = _of({label(1): {1, 2, 3}, label(4): {4}})
+    publisher.entities = {label(1): {1}, label(4): {2, 3, 4}}
+    publisher.say_apart(label(1), [(label(1), {1}), (label(2), {2, 3})])
+    publisher.say_merged(label(4), label(2))
+    assert _late(publisher, 3).as_dict() == publisher.mapping()
+
+
+def test_an_id_that_a_split_gave_back_does_not_lead_away() -> None:
+    """A former id may come back for a part, and merge elsewhere: those who stayed behind do not follow."""
+    publisher = _of({label(1): {1, 5}, label(2): {2}, label(3): {3}})
+    publisher.say_merged(label(2), label(1))
+    publisher.say_apart(label(2), [(label(2), {2, 5}), (label(1), {1})])
+    publisher.say_merged(label(3), label(1))
+    publisher.entities = {label(2): {2, 5}, label(3): {1, 3}}
+    assert _late(publisher, 3).as_dict() == publisher.mapping()
+
+
+@pytest.mark.parametrize("way_out", [Publisher.erase, Publisher.quarantine])
+def test_what_was_taken_out_does_not_come_back_with_a_late_snapshot(
+    way_out: Callable[[Publisher], None],
+) -> None:
+    """A snapshot that names it as of before is older, however late it arrives."""
+    publisher = _of({label(1): {1}})
+    way_out(publisher)
+    assert _late(publisher, 1).as_dict() == {}
+    assert _consumer(publisher.published).as_dict() == {}
+
+
+def test_an_erased_identifier_that_had_moved_does_not_come_back_either() -> None:
+    """The snapshot names its former entity, which lives on; the one it was erased with is another."""
+    publisher = _of({label(1): {1, 2}})
+    publisher.say_apart(label(1), [(label(1), {1}), (label(2), {2})])
+    publisher.say_erased(label(2), [2], ())
+    publisher.entities = {label(1): {1}}
+    assert _late(publisher, 2).as_dict() == publisher.mapping()
+
+
+def test_an_erasure_does_not_take_along_what_is_there_by_mistake() -> None:
+    """A consumer with a gap may hold an identifier where it no longer is; the snapshot puts that right."""
+    publisher = Publisher(Random(0))
+    publisher.create()
+    publisher.create()
+    for number in (1, 2):  # of which the consumer never hears
+        publisher.say_apart(label(number), [(label(3 - number), {number})])
+    missed = publisher.published[2:]
+    publisher.entities = {label(1): {2}, label(2): {1}}
+    publisher.snapshot()
+    publisher.entities = {label(2): {1}}
+    ended = publisher.published.pop()
+    publisher.say_erased(label(1), [2], ())
+    late_end = ended.model_copy(update={"number": publisher.number})
+    heard = [each for each in publisher.published if each not in missed]
+    assert _consumer([*heard, late_end]).as_dict() == publisher.mapping()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_consumer_remembers_no_name_of_what_was_erased(seed: int) -> None:
+    """Neither what it shows nor what it keeps for itself names an identifier that is gone."""
+    publisher = Publisher(Random(seed))
+    for _ in range(60):
+        publisher.step()
+    mapping = _consumer(publisher.published)
+    kept = repr(vars(mapping))
+    for gone in publisher.erased | publisher.quarantined:
+        assert f"'user_id', '{gone}'" not in kept
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_consumer_of_redacted_changes_is_right(seed: int) -> None:
+    """Some copies were sent before an erasure, some after, without the names: the answer is the same.
+
+    Where one hides that an identifier left an entity, a snapshot follows.
+    """
+    random, publisher = Random(seed), Publisher(Random(seed))
+    for _ in range(60):
+        publisher.step()
+    names = {str(each) for each in publisher.erased}
+
+    def is_erased(_: EntityType, named: NamedIdentifier) -> bool:
+        return named.value in names
+
+    changes = [each for each in publisher.published if isinstance(each, Change)]
+    late = {each.number for each in changes if random.random() < 0.5}
+    sent = [redacted(each, is_erased) if each.number in late else each for each in changes]
+    if any(each.number in late and hides_departure(each, is_erased) for each in changes):
+        publisher.snapshot()
+    snapshot = [each for each in publisher.published if isinstance(each, Snapshot)]
+    mapping = _consumer(_shuffled(random, [*sent, *snapshot]))
+    assert mapping.as_dict() == publisher.mapping()
+    assert mapping.missing == ()
+
+
+def test_a_snapshot_lets_go_of_what_only_an_older_one_could_ask_for() -> None:
+    """The memory of merges and of what was taken out ends with the next snapshot."""
+    publisher = _of({label(1): {1}, label(2): {2}, label(3): {3}})
+    publisher.merge()
+    publisher.erase()
+    publisher.erase()
+    before = _consumer(publisher.published)
+    publisher.snapshot()
+    after = _consumer(publisher.published)
+    assert (bool(before._became), bool(before._gone)) == (True, True)
+    assert (bool(after._became), bool(after._gone)) == (False, False)
 
 
 def test_a_later_change_wins_over_a_snapshot() -> None:

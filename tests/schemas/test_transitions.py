@@ -1,6 +1,6 @@
 """Transitions as they are published."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -8,13 +8,21 @@ from pydantic import ValidationError
 from schemas.events import log_position, parse_position
 from schemas.identifiers import Keyring
 from schemas.transitions import (
+    MAX_ERASED_IDS,
+    MAX_SPLIT_IDENTIFIERS,
     Cause,
     Change,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     EntityRelabelled,
+    EntitySplit,
     IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
     NamedIdentifier,
+    QuarantineReason,
+    Redacted,
     Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
@@ -24,18 +32,30 @@ from schemas.transitions import (
     make_snapshot_id,
     make_transition_id,
     to_json,
+    tombstones,
 )
 
 _CAUSE = Cause(source="app", event_id="e-1", ingested_at="2026-01-05T10:00:00.000Z")
 _PLACE: dict[str, Any] = {"transition_id": "t", "namespace": "acme", "generation": 1, "number": 7}
 _CHANGE: dict[str, Any] = {**_PLACE, "entity_type": "person", "entity_id": "per_1", "cause": _CAUSE}
 _USER = NamedIdentifier(type="user_id", value="é")
+_SHARED = QuarantineReason(kind="limit", partner_type="user_id", limit=2, brought_by=_CAUSE)
+_SPLIT: dict[str, Any] = {"part_id": "per_2", "part": 1, "parts": 2}
 
 _EVERY_KIND: list[tuple[Change | Snapshot, tuple[str, ...]]] = [
     (EntityCreated(**_CHANGE, identifiers=(_USER,)), ("per_1",)),
     (IdentifierAdded(**_CHANGE, identifier=_USER), ("per_1",)),
     (EntitiesMerged(**_CHANGE, absorbed_id="per_2", moved=3), ("per_1", "per_2")),
     (EntityRelabelled(**_CHANGE, former_id="per_2"), ("per_1", "per_2")),
+    (EntitySplit(**_CHANGE, **_SPLIT, identifiers=(_USER,)), ("per_1", "per_2")),
+    (IdentifierQuarantined(**_CHANGE, identifier=_USER, reason=_SHARED), ("per_1",)),
+    (
+        IdentifierQuarantined(**_CHANGE, identifier=_USER, reason=QuarantineReason(kind="blocked")),
+        ("per_1",),
+    ),
+    (IdentifierReleased(**_CHANGE, identifier=_USER, reason="unblocked"), ("per_1",)),
+    (EntityErased(**_CHANGE, erased_ids=("per_1", "per_2")), ("per_1",)),
+    (Redacted(**_CHANGE), ("per_1",)),
     (SnapshotStarted(**_PLACE, snapshot=1, index=0), ("acme",)),
     (
         SnapshotIdentifiers(
@@ -59,8 +79,21 @@ def test_what_is_written_is_read_back(transition: Change | Snapshot) -> None:
 def test_a_transition_goes_to_everybody_whom_it_is_about(
     transition: Change | Snapshot, keys: tuple[str, ...]
 ) -> None:
-    """Who follows one entity hears of a merge or a relabelling under both of its ids."""
+    """Who follows one entity hears of a merge, a relabelling or a split under both of its ids."""
     assert entity_keys(transition) == keys
+
+
+def test_every_kind_is_tried() -> None:
+    """No kind of transition is left out above."""
+    kinds = {type(transition) for transition, _ in _EVERY_KIND}
+    assert kinds == {*get_args(Change), *get_args(Snapshot)}
+
+
+@pytest.mark.parametrize("transition", [transition for transition, _ in _EVERY_KIND])
+def test_only_an_erasure_leaves_tombstones(transition: Change | Snapshot) -> None:
+    """For its entity and for each erased id, each once."""
+    expected = ("per_1", "per_2") if isinstance(transition, EntityErased) else ()
+    assert tombstones(transition) == expected
 
 
 def test_the_json_is_as_documented() -> None:
@@ -73,7 +106,7 @@ def test_the_json_is_as_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b'{"transition":"entity_split"}', to_json(_EVERY_KIND[0][0])[:-1] + b',"more":1}']
+    "line", [b"", b"{}", b'{"transition":"entity_melted"}', to_json(_EVERY_KIND[0][0])[:-1] + b',"more":1}']
 )
 def test_what_is_no_transition(line: bytes) -> None:
     """Unknown kinds and fields are errors: a consumer must not guess."""
@@ -83,12 +116,26 @@ def test_what_is_no_transition(line: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "fields"),
-    [(EntityCreated, {"identifiers": ()}), (EntitiesMerged, {"absorbed_id": "x", "moved": 0})],
+    [
+        (EntityCreated, {"identifiers": ()}),
+        (EntitiesMerged, {"absorbed_id": "x", "moved": 0}),
+        (EntitySplit, {**_SPLIT, "identifiers": ()}),
+    ],
 )
 def test_empty_changes_cannot_be_said(kind: Any, fields: dict[str, Any]) -> None:
-    """An entity begins with an identifier, and a merge moves one at least."""
+    """An entity begins with an identifier, and a merge or a split moves one at least."""
     with pytest.raises(ValidationError):
         kind(**_CHANGE, **fields)
+
+
+def test_long_lists_are_several_messages() -> None:
+    """A message stays small, however large the entity that it is about."""
+    EntitySplit(**_CHANGE, **_SPLIT, identifiers=(_USER,) * MAX_SPLIT_IDENTIFIERS)
+    EntityErased(**_CHANGE, erased_ids=("per_1",) * MAX_ERASED_IDS)
+    with pytest.raises(ValidationError):
+        EntitySplit(**_CHANGE, **_SPLIT, identifiers=(_USER,) * (MAX_SPLIT_IDENTIFIERS + 1))
+    with pytest.raises(ValidationError):
+        EntityErased(**_CHANGE, erased_ids=("per_1",) * (MAX_ERASED_IDS + 1))
 
 
 def test_a_transition_is_frozen() -> None:

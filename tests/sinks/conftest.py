@@ -71,7 +71,7 @@ def _transitions(request: pytest.FixtureRequest, folder: Path) -> Transitions:
     bootstrap, topic = _kafka_topic(request)
     sink = KafkaTransitions({"bootstrap.servers": bootstrap}, topic)
     return Transitions(
-        sink, lambda: [from_json(found.value or b"") for found in read_topic(bootstrap, topic)]
+        sink, lambda: [from_json(found.value) for found in read_topic(bootstrap, topic) if found.value]
     )
 
 

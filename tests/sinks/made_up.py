@@ -8,6 +8,7 @@ from schemas.transitions import (
     Cause,
     EntitiesMerged,
     EntityCreated,
+    EntityErased,
     NamedIdentifier,
     SnapshotStarted,
     Transition,
@@ -45,6 +46,20 @@ def merged(number: int, survivor: int, absorbed: int) -> EntitiesMerged:
         cause=CAUSE,
         absorbed_id=entity(absorbed),
         moved=1,
+    )
+
+
+def erased(number: int, about: int, *others: int) -> EntityErased:
+    """The entity ended with its own senior identifier and these others."""
+    return EntityErased(
+        transition_id=f"{number:032x}",
+        namespace="test",
+        generation=1,
+        number=number,
+        entity_type="person",
+        entity_id=entity(about),
+        cause=CAUSE,
+        erased_ids=tuple(map(entity, (about, *others))),
     )
 
 

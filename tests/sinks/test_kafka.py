@@ -9,13 +9,21 @@ from collections.abc import Callable
 import pytest
 
 from schemas.errors import SettingsError, SinkUnavailable, TerminalError
-from schemas.transitions import EntityCreated, from_json
+from schemas.transitions import EntityCreated, Transition, from_json
 from sinks.kafka import KafkaDeadLetters, KafkaTransitions
 from sinks.topics import TopicPlan, admin_client, ensure_topics
 from tests.services import KafkaServer
 from tests.services.server import free_port
 from tests.sinks.kafka_topics import Found, read_topic
-from tests.sinks.made_up import created, dead_letter, entity, history, merged, snapshot_started
+from tests.sinks.made_up import (
+    created,
+    dead_letter,
+    entity,
+    erased,
+    history,
+    merged,
+    snapshot_started,
+)
 
 # What Kafka's own org.apache.kafka.common.utils.Utils.murmur2 gives.
 JAVAS_MURMUR2 = {
@@ -49,7 +57,13 @@ def make_topic(bootstrap: str, topic: str, partitions: int = 1) -> None:
 
 
 def numbers(bootstrap: str, topic: str) -> list[int]:
-    return [from_json(found.value or b"").number for found in read_topic(bootstrap, topic)]
+    return [from_json(found.value).number for found in read_topic(bootstrap, topic) if found.value]
+
+
+def compacted(found: list[Found]) -> dict[bytes | None, bytes]:
+    """What a compacted copy of a topic keeps: the last value of each key, nothing behind a tombstone."""
+    last = {one.key: one.value for one in found}
+    return {key: value for key, value in last.items() if value is not None}
 
 
 # --- what goes out
@@ -79,6 +93,27 @@ def test_a_merge_goes_out_under_both_keys(mock_kafka: str, topic: str) -> None:
     assert {one.key for one in found} == {entity(2).encode(), entity(3).encode()}
     assert len({one.value for one in found}) == 1
     assert len({attributes(one)["ce_id"] for one in found}) == 1
+
+
+def test_an_erasure_leaves_tombstones(mock_kafka: str, topic: str) -> None:
+    """Behind it, under its own key and under each erased id, come messages without a value."""
+    KafkaTransitions({"bootstrap.servers": mock_kafka}, topic).write([erased(1, 2, 3)])
+    found = read_topic(mock_kafka, topic)
+    of_entity = [one.value for one in found if one.key == entity(2).encode()]
+    of_other = [one.value for one in found if one.key == entity(3).encode()]
+    assert [value is None for value in of_entity] == [False, True]
+    assert of_other == [None]
+    assert {attributes(one)["ce_type"] for one in found} == {"nexus.entity_erased"}
+
+
+def test_a_compacted_copy_forgets_the_erased_and_keeps_what_remains(mock_kafka: str, topic: str) -> None:
+    """Nothing is left under their keys but what began anew, also when a publisher writes it twice."""
+    batch: list[Transition] = [created(1), created(2), merged(3, 1, 2), erased(4, 1, 2), created(5, about=1)]
+    sink = KafkaTransitions({"bootstrap.servers": mock_kafka}, topic)
+    sink.write(batch)
+    sink.write(batch[2:])
+    kept = compacted(read_topic(mock_kafka, topic))
+    assert {key: from_json(value).number for key, value in kept.items()} == {entity(1).encode(): 5}
 
 
 def test_a_snapshot_has_no_instant(mock_kafka: str, topic: str) -> None:
@@ -127,6 +162,14 @@ def test_a_full_queue_is_waited_for(mock_kafka: str, topic: str) -> None:
     config = {"bootstrap.servers": mock_kafka, "queue.buffering.max.messages": "10"}
     KafkaTransitions(config, topic).write(history(100))
     assert sorted(numbers(mock_kafka, topic)) == list(range(1, 101))
+
+
+def test_a_tombstone_that_is_not_confirmed_is_no_success(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts like any other message: the erasure and two tombstones are three."""
+    sink = KafkaTransitions({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, topic)
+    monkeypatch.setattr(sink._topic, "_timeout_s", 0.2)
+    with pytest.raises(SinkUnavailable, match="3 of 3 messages were not confirmed"):
+        sink.write([erased(1, 2, 3)])
 
 
 def test_a_queue_that_does_not_empty_is_an_error(topic: str) -> None:

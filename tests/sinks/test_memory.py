@@ -6,7 +6,7 @@ import pytest
 
 from schemas.errors import SinkUnavailable
 from sinks.memory import MemoryDeadLetters, MemoryTransitions
-from tests.sinks.made_up import created, dead_letter
+from tests.sinks.made_up import created, dead_letter, entity, erased
 
 
 def test_it_fails_as_often_as_told() -> None:
@@ -26,6 +26,13 @@ def test_one_copy_of_a_transition() -> None:
     sink.write([created(1), created(2)])
     sink.write([created(1)])
     assert sink.transitions == [created(1), created(2)]
+
+
+def test_tombstones_are_shown() -> None:
+    """The keys that a topic would forget, for the entity and for each of its erased ids."""
+    sink = MemoryTransitions()
+    sink.write([created(1), erased(2, 1, 9)])
+    assert sink.tombstones == [entity(1), entity(9)]
 
 
 def test_one_copy_of_a_dead_letter() -> None:

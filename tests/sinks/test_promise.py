@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from schemas.transitions import Transition
 from tests.sinks.conftest import DeadLetters, Transitions
-from tests.sinks.made_up import created, dead_letter, history, merged, snapshot_started
+from tests.sinks.made_up import created, dead_letter, entity, erased, history, merged, snapshot_started
 
 
 def numbers_of(entity_id: str, transitions: Iterable[Transition]) -> list[int]:
@@ -47,10 +47,18 @@ def test_twice_leaves_one_copy_for_who_keys_on_the_id(transitions: Transitions) 
 
 def test_every_kind_of_transition_arrives(transitions: Transitions) -> None:
     """Those about two entities and those about none as well."""
-    batch: list[Transition] = [created(1), merged(2, 1, 9), snapshot_started(2)]
+    batch: list[Transition] = [created(1), merged(2, 1, 9), snapshot_started(2), erased(3, 1, 9)]
     transitions.sink.write(batch)
     assert {one.transition_id for one in transitions.read()} == {one.transition_id for one in batch}
     assert all(one in batch for one in transitions.read())
+
+
+def test_an_erasure_written_twice_is_one(transitions: Transitions) -> None:
+    """What began anew behind it stands behind it again."""
+    batch: list[Transition] = [created(1), erased(2, 1, 9), created(3, about=1)]
+    for _ in range(2):
+        transitions.sink.write(batch)
+    assert numbers_of(entity(1), transitions.read()) == [1, 2, 3, 1, 2, 3]
 
 
 def test_closing_twice_is_harmless(transitions: Transitions) -> None:

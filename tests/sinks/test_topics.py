@@ -13,10 +13,12 @@ from schemas.errors import BrokerUnavailable, SettingsError, StartRefused
 from sinks.topics import (
     TopicPlan,
     admin_client,
+    check_control_topic,
     check_input_topic,
     check_output_topic,
     ensure_topics,
     is_mock_cluster,
+    longest_kept_ms,
     topic_id,
 )
 from tests.conftest import MakeTopic
@@ -54,8 +56,10 @@ def test_on_the_mock_cluster_questions_are_left_out_and_logged(
         assert ensure_topics(admin, [TopicPlan.input(topic, 3)]) == []
         check_input_topic(admin, topic)
         check_output_topic(admin, topic)
+        check_control_topic(admin, topic)
     assert topic_id(admin, topic).startswith("mockCluster")
-    assert caplog.text.count("mock cluster") == 3
+    assert longest_kept_ms(admin, topic) is None
+    assert caplog.text.count("mock cluster") == 4
 
 
 # --- without a broker
@@ -97,7 +101,7 @@ def test_producers_times_are_refused_unless_trusted(new_topic: MakeTopic, admin:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("ask", [check_input_topic, check_output_topic, topic_id])
+@pytest.mark.parametrize("ask", [check_input_topic, check_control_topic, check_output_topic, topic_id])
 def test_a_topic_that_is_not_there_is_refused_and_not_made(
     admin: AdminClient, topic: str, ask: Callable[[AdminClient, str], object]
 ) -> None:
@@ -142,3 +146,41 @@ def test_what_the_broker_refuses_is_told(admin: AdminClient, topic: str) -> None
     """More replicas than brokers is for a person to correct."""
     with pytest.raises(StartRefused, match="there are fewer brokers"):
         ensure_topics(admin, [TopicPlan.input(topic, 1, replication_factor=3)])
+
+
+@pytest.mark.services
+def test_operator_events_have_a_topic_that_forgets_nothing(admin: AdminClient, topic: str) -> None:
+    """The one that is made has one partition and no end of retention, and passes its own check."""
+    assert ensure_topics(admin, [TopicPlan.control(topic)]) == [topic]
+    check_control_topic(admin, topic)
+    assert len(admin.list_topics(topic).topics[topic].partitions) == 1
+    assert longest_kept_ms(admin, topic) is None
+
+
+KEPT = {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}
+NOT_FOR_OPERATORS = {
+    "a week": (1, {**KEPT, "retention.ms": "604800000"}, r"set its retention\.ms to -1"),
+    "a gigabyte": (1, {**KEPT, "retention.bytes": "1000000000"}, r"set its retention\.bytes to -1"),
+    "compacted": (1, {**KEPT, "cleanup.policy": "compact"}, r"set its cleanup\.policy to delete"),
+    "producers' times": (1, {**KEPT, "message.timestamp.type": "CreateTime"}, "to LogAppendTime"),
+    "two partitions": (2, KEPT, r"another topic in input\.control"),
+}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("partitions", "config", "says"), NOT_FOR_OPERATORS.values(), ids=list(NOT_FOR_OPERATORS)
+)
+def test_a_topic_that_would_lose_operator_events_is_refused(
+    new_topic: MakeTopic, admin: AdminClient, partitions: int, config: dict[str, str], says: str
+) -> None:
+    """Or their order: the remedy is in the message."""
+    with pytest.raises(StartRefused, match=says):
+        check_control_topic(admin, new_topic(partitions, config))
+
+
+@pytest.mark.services
+def test_how_long_a_message_is_kept(new_topic: MakeTopic, admin: AdminClient) -> None:
+    """A segment is deleted whole, so its own length in time comes on top."""
+    topic = new_topic(1, {"retention.ms": "1000000", "segment.ms": "200000"})
+    assert longest_kept_ms(admin, topic) == 1_200_000

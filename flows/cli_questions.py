@@ -1,0 +1,246 @@
+"""The commands that ask: who somebody is, since when, why, and what belongs to nobody."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from flows.command import as_json, common, json_line, of_something, result, say, settings_of
+from flows.progress import progress
+from schemas.identifiers import ENTITY_TYPES, EntityType
+
+if TYPE_CHECKING:
+    from flows.client import Absence, Nexus
+
+_LIMIT = click.option(
+    "--limit",
+    type=click.IntRange(min=2),
+    default=100_000,
+    show_default=True,
+    help="How many identifiers around them are read at most.",
+)
+
+
+@click.command()
+@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
+@click.argument("identifier", metavar="TYPE=VALUE|ID")
+@as_json
+@common
+def lookup(entity_type: EntityType, identifier: str, is_json: bool, **given: Any) -> None:
+    """Show whose an identifier is now.
+
+    With all other identifiers of that person or group. The value may be written as people write it:
+    Ada@ACME.example finds ada@acme.example. An id does as well, be it a former one. Exit code 1: it is
+    nobody's. No event names it, it is blocked or erased, or it is shared by so many that it was
+    quarantined: then the entities of its partners are shown.
+
+    \b
+    Examples:
+      nexus lookup person email=ada@acme.example
+      nexus lookup group domain=acme.example --json
+      nexus lookup person per_0123456789abcdef0123456789abcdef
+    """
+    from flows.client import key_of_id
+    from flows.showing import entity_as_json, entity_for_people
+
+    identifier_type, equals, value = identifier.partition("=")
+    if not equals:
+        key_of_id(entity_type, identifier)  # wrong usage is told before anything is opened
+    with _client(given) as client:
+        found = client.lookup(entity_type, identifier_type, value) if equals else client.entity(identifier)
+        absence = client.absence(entity_type, identifier) if found is None else None
+    if found is None:
+        _absent(entity_type, identifier, absence, is_json)
+    _show(is_json, lambda: entity_as_json(found), lambda: entity_for_people(found))
+
+
+def _absent(entity_type: EntityType, named: str, absence: "Absence | None", is_json: bool) -> NoReturn:
+    """Say why nobody has an identifier; nobody is no error, and no success."""
+    from flows.explaining import absence_as_json, absence_for_people
+
+    identifier_type, equals, _ = named.partition("=")
+    if is_json:
+        result({"entity_type": entity_type, "entity_id": None, **absence_as_json(absence)})
+    if absence is None or absence.state == "unnamed":
+        _nobody(f"no {entity_type} has this {identifier_type if equals else 'id'}")
+    if absence.state == "by rule":
+        _nobody(f"this {identifier_type} is blocked ({absence.rule}): it names nobody, whoever sends it")
+    if not is_json:
+        click.echo("\n".join(absence_for_people(named, absence)))
+    raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@_LIMIT
+@as_json
+@common
+def why(entity_type: EntityType, a: str, b: str, limit: int, is_json: bool, **given: Any) -> None:
+    """Explain why two identifiers are one, or are not.
+
+    A and B are TYPE=VALUE, or ids. Of two that are one: the shortest chain of events that says so, and
+    the fewest of them without which they would not be one. Of two that are not: what breaks the chain
+    between them, be it quarantined, blocked, suspended or set apart, or that there is none. Exit code 1:
+    no event names one of the two.
+
+    \b
+    Examples:
+      nexus why person email=ada@acme.example user_id=u-7
+      nexus why group domain=acme.example domain=acme.test --json
+    """
+    from flows.client import key_of_id
+    from flows.explaining import why_as_json, why_for_people
+
+    for named in (a, b):
+        if "=" not in named:
+            key_of_id(entity_type, named)
+    with _client(given) as client:
+        found = client.why(entity_type, a, b, limit)
+    _show(is_json, lambda: why_as_json(found), lambda: why_for_people(found))
+    raise click.exceptions.Exit(1 if found.unknown else 0)
+
+
+@click.command()
+@click.argument("entity_id", metavar="ID")
+@as_json
+@common
+def history(entity_id: str, is_json: bool, **given: Any) -> None:
+    """Show what an id has been through.
+
+    Its birth, whom it absorbed, what split off, and under which id it goes on, each with the event that
+    caused it; and the other ids that led here. An id that was ever given out answers for ever, with the
+    entity that holds its identifier now, or why it is nobody's. The store remembers the last 20 changes
+    of each id, and says where its memory begins. Exit code 1: nobody was ever called by this id.
+
+    \b
+    Examples:
+      nexus history per_0123456789abcdef0123456789abcdef
+      nexus history grp_0123456789abcdef0123456789abcdef --json
+    """
+    from flows.showing import history_as_json, history_for_people
+
+    with _client(given) as client:
+        found = client.history(entity_id)
+    if not found.is_known:
+        if is_json:
+            result({"entity_id": entity_id, "now": None})
+        _nobody("nobody was ever called by this id")
+    _show(is_json, lambda: history_as_json(found), lambda: history_for_people(found))
+
+
+@click.command()
+@click.argument("entity_type", type=click.Choice(ENTITY_TYPES), required=False)
+@click.option("--suspended", is_flag=True, help="The links that unite nothing, instead of identifiers.")
+@as_json
+@common
+def quarantine(entity_type: EntityType | None, suspended: bool, is_json: bool, **given: Any) -> None:
+    """List what was taken out of the graph, and why.
+
+    Values that too many share and values that an operator blocked, by type and value: by which limit
+    and which event, since when, and how many entities each would have glued together. With --suspended
+    the links that would give one entity two values of a unique type, or join what an operator set
+    apart. What the rules block is never in the graph and not listed.
+
+    \b
+    Examples:
+      nexus quarantine
+      nexus quarantine person --json | jq 'select(.would_glue > 100)'
+      nexus quarantine group --suspended
+    """
+    from flows.explaining import suspended_as_json, suspended_for_people, taken_as_json, taken_for_people
+
+    with _client(given) as client:
+        if suspended:
+            _list(client.suspended(entity_type), is_json, suspended_as_json, suspended_for_people)
+            return
+        with progress("reading") as show:
+            rows = client.quarantine(entity_type, show)
+            first = list(islice(rows, 1))  # all are read before the first comes
+        _list(chain(first, rows), is_json, taken_as_json, taken_for_people)
+
+
+@click.command()
+@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
+@click.option("--json", is_flag=True, hidden=True, expose_value=False)  # it is JSON in any case
+@common
+def export(entity_type: EntityType, **given: Any) -> None:
+    """Write every identifier with its entity id.
+
+    One JSON object a line, sorted by type and value. Memory does not grow with the number of
+    identifiers: what does not fit is sorted on disk.
+
+    \b
+    Examples:
+      nexus export person > persons.jsonl
+      nexus export group | grep acme
+    """
+    with _client(given) as client:
+        with progress("reading", client.count()) as show:
+            rows = iter(client.export(entity_type, show))
+            first = next(rows, None)
+        with _until_enough():
+            if first is not None:
+                sys.stdout.write(json_line(first._asdict()))
+                sys.stdout.writelines(json_line(row._asdict()) for row in rows)
+            sys.stdout.flush()
+
+
+QUESTIONS: Final = (lookup, why, history, quarantine, export)
+
+
+# shared by them
+
+
+@contextmanager
+def _client(given: dict[str, Any]) -> Iterator["Nexus"]:
+    from flows.client import Nexus
+
+    with Nexus(of_something(settings_of(given))) as client:
+        yield client
+
+
+@contextmanager
+def _until_enough() -> Iterator[None]:
+    """Write until the reader has seen enough, such as `| head`, which is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes
+        raise click.exceptions.Exit(0) from None
+
+
+def _list(
+    rows: Iterable[Any],
+    is_json: bool,
+    for_program: Callable[[Any], Any],
+    for_people: Callable[[Any], Iterator[str]],
+) -> None:
+    """Write one row after the other, as they come."""
+    row = None
+    with _until_enough():
+        for row in rows:
+            if is_json:
+                result(for_program(row))
+            else:
+                click.echo("\n".join(for_people(row)))
+        sys.stdout.flush()
+    if row is None and not is_json:
+        say("nexus: there is none")
+
+
+def _show(is_json: bool, for_program: Callable[[], Any], for_people: Callable[[], Iterator[str]]) -> None:
+    if is_json:
+        result(for_program())
+    else:
+        click.echo("\n".join(for_people()))
+
+
+def _nobody(line: str) -> NoReturn:
+    say(f"nexus: {line}")
+    raise click.exceptions.Exit(1)

@@ -1,0 +1,35 @@
+-- flip: the new answer becomes visible, at once, if nothing has come meanwhile that it does not know of.
+--
+-- KEYS   1 meta 2 todo (HASH each)  3 touched (SET)  4 staged (LIST)  5 outbox (STREAM)  6 nodes 7 quarantine (HASH each)
+-- ARGV   1 members that touched is known to have  2 number of node records n, then n times key, record
+--        then number of quarantine records, then key, record ('' for none); then keys that are settled, each with its cause
+-- Reply  1, or 0 and nothing done
+-- Cost   linear in the arguments and in the transitions
+local META, TODO, TOUCHED, STAGED, OUTBOX, NODES, QUARANTINE = unpack(KEYS)
+if redis.call('SCARD', TOUCHED) ~= tonumber(ARGV[1]) then return 0 end
+local meta = redis.call('HMGET', META, 'generation', 'number', 'pending')
+local number, pending = tonumber(meta[2]), tonumber(meta[3])
+local now = redis.call('TIME')
+local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+for i = 0, redis.call('LLEN', STAGED) - 1 do
+  local piece = redis.call('LINDEX', STAGED, i)
+  local count = struct.unpack('>I4', piece)
+  redis.call('XADD', OUTBOX, meta[1] .. '-' .. string.format('%.0f', number + 1), 'count', count, 'ms', ms,
+    'made', string.sub(piece, 5))
+  number, pending = number + count, pending + count
+end
+redis.call('HSET', META, 'number', string.format('%.0f', number), 'pending', pending, 'job', 'visible',
+  'flipped', meta[2])
+local at = 2
+for _, hash in ipairs({NODES, QUARANTINE}) do
+  local count = tonumber(ARGV[at])
+  for i = at + 1, at + 2 * count, 2 do
+    if ARGV[i + 1] == '' then redis.call('HDEL', hash, ARGV[i]) else redis.call('HSET', hash, ARGV[i], ARGV[i + 1]) end
+  end
+  at = at + 1 + 2 * count
+end
+for i = at, #ARGV, 2 do
+  if redis.call('HGET', TODO, ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', TODO, ARGV[i]) end
+end
+redis.call('UNLINK', STAGED, TOUCHED)
+return 1

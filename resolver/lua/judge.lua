@@ -1,0 +1,155 @@
+-- Guard 4, and the components: the region's identifiers are united by what ties them. Where a unique type or an `apart`
+-- pair has a say, edges are judged one after the other: `together`, newest first; synonyms; links, in log order.
+-- `resolver/judge.py` tells the rule; both must do the same.
+--
+-- parent     key -> key, for every identifier of the region that is in the graph
+-- refused    field of the suspended hash -> {reason, roots}; admitted: fields
+-- edges      {rank, keys, field of the suspended hash, first_ms, position}
+local parent, values_at, aparts_at = {}, {}, {}
+local refused, admitted = {}, {}
+local judge
+
+local function root(key)
+  while parent[key] ~= key do
+    parent[key] = parent[parent[key]]
+    key = parent[key]
+  end
+  return key
+end
+
+do
+  local sizes = {}
+
+  local function is_constrained()
+    if has_unique then return true end
+    for _, key in ipairs(region) do
+      if marked(key, 'a') then return true end
+    end
+    return false
+  end
+
+  -- One of a pair that an operator or a synonym ties: an edge, if both are in the graph; told once.
+  local function tie(edges, told, rank, key, other, position)
+    local keys = before(key, other) and {key, other} or {other, key}
+    local field = (rank == 0 and 't' or 's') .. keys[1] .. keys[2]
+    if told[field] then return end
+    told[field] = true
+    if parent[key] and parent[other] then
+      edges[#edges + 1] = {rank = rank, keys = keys, field = field, position = position}
+    else
+      admitted[#admitted + 1] = field
+    end
+  end
+
+  local function all_edges()
+    local edges, told = {}, {}
+    for _, key in ipairs(region) do
+      for _, entry in ipairs(marks[key] or {}) do
+        if entry.what == 't' then tie(edges, told, 0, key, entry.other, entry.position) end
+      end
+      for _, other in ipairs(synonyms[key] or {}) do tie(edges, told, 1, key, other) end
+    end
+    for _, link in ipairs(region_links) do
+      local keys = {}
+      for _, key in ipairs(link.keys) do
+        if parent[key] then keys[#keys + 1] = key end
+      end
+      edges[#edges + 1] = {rank = 2, keys = keys, field = link.handle, position = link.position, first_ms = link.first_ms,
+        all = link.keys}
+    end
+    return edges
+  end
+
+  local function comes_first(a, b)
+    if a.rank ~= b.rank then return a.rank < b.rank end
+    if a.rank == 0 and a.position ~= b.position then return before(b.position, a.position) end
+    if a.rank == 2 then
+      if a.first_ms ~= b.first_ms then return a.first_ms < b.first_ms end
+      if a.position ~= b.position then return before(a.position, b.position) end
+    end
+    return before(table.concat(a.all or a.keys), table.concat(b.all or b.keys))
+  end
+
+  local function roots_of(keys)
+    local roots, seen = {}, {}
+    for _, key in ipairs(keys) do
+      local r = root(key)
+      if not seen[r] then
+        seen[r] = true
+        roots[#roots + 1] = r
+      end
+    end
+    return roots
+  end
+
+  local function conflict_of(roots)
+    for _, kind in ipairs(unique_order) do
+      local held
+      for _, r in ipairs(roots) do
+        local value = values_at[r] and values_at[r][kind]
+        if value and held and held ~= value then return 'u' .. kind end
+        held = held or value
+      end
+    end
+    local at, least = {}, nil
+    for _, r in ipairs(roots) do
+      for _, key in ipairs(aparts_at[r] or {}) do at[key] = true end
+    end
+    for key in pairs(at) do
+      for _, entry in ipairs(marks[key]) do
+        if entry.what == 'a' and at[entry.other] and before(key, entry.other) then
+          local pair = key .. entry.other
+          if not least or before(pair, least) then least = pair end
+        end
+      end
+    end
+    return least and 'a' .. least
+  end
+
+  local function unite(roots)
+    local host = roots[1]
+    for _, r in ipairs(roots) do
+      if sizes[r] > sizes[host] then host = r end
+    end
+    for _, r in ipairs(roots) do
+      if r ~= host then
+        parent[r], sizes[host] = host, sizes[host] + sizes[r]
+        for kind, key in pairs(values_at[r] or {}) do
+          values_at[host] = values_at[host] or {}
+          values_at[host][kind] = key
+        end
+        for _, key in ipairs(aparts_at[r] or {}) do
+          aparts_at[host] = aparts_at[host] or {}
+          table.insert(aparts_at[host], key)
+        end
+      end
+    end
+  end
+
+  local function prepare()
+    for _, key in ipairs(region) do
+      if in_graph(nodes[key]) then
+        parent[key], sizes[key] = key, 1
+        local kind = has_unique and type_of(nodes[key].name)
+        if kind and unique_rank[kind] then values_at[key] = {[kind] = key} end
+        if marked(key, 'a') then aparts_at[key] = {key} end
+      end
+    end
+  end
+
+  judge = function()
+    prepare()
+    local edges, constrained = all_edges(), is_constrained()
+    if constrained then table.sort(edges, comes_first) end
+    for _, edge in ipairs(edges) do
+      local roots = #edge.keys > 1 and roots_of(edge.keys) or {}
+      local conflict = #roots > 1 and constrained and conflict_of(roots)
+      if conflict then
+        refused[edge.field] = {reason = conflict, roots = roots}
+      else
+        if #roots > 1 then unite(roots) end
+        admitted[#admitted + 1] = edge.field
+      end
+    end
+  end
+end

@@ -1,0 +1,35 @@
+-- The call: what the links and the operator event do, all in memory.
+local function resolve_links()
+  if n_todo == 0 then return end
+  local links = {}
+  for i = 1, n_todo do links[i] = parse_link(todo[i]) end
+  local refusal = refuse_erased(load_nodes(links), {})
+  if refusal then return refusal end
+  load_slots()
+  load_small(links)
+  for i = 1, n_todo do introduce(links[i]) end
+  if next(limits) then
+    for i = 1, n_todo do count(links[i]) end
+    cross()
+  end
+  for i = 1, n_todo do resolve(links[i]) end
+  rebuild(links[1])
+end
+
+local function obey_operator()
+  local refusal = obey()
+  if not refusal then rebuild(command) end
+  return refusal
+end
+
+do
+  local ok, refusal = pcall(operation ~= '' and obey_operator or resolve_links)
+  if not ok and refusal == LARGE then
+    local reply = {'large'}
+    for slot in pairs(dirty) do reply[#reply + 1] = slots[slot] and slots[slot].senior end
+    return reply
+  end
+  if not ok and refusal == BUSY then return {'busy'} end
+  if not ok then error(refusal, 0) end
+  if type(refusal) == 'table' then return refusal end
+end

@@ -1,0 +1,32 @@
+-- retire: clears away what the new answer has no need of, and remembers what happened.
+--
+-- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending (HASH each)
+-- ARGV   1 how many entries at most
+-- Reply  entries done: 0 at the end
+-- Cost   linear in the entries
+local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS = unpack(KEYS)
+local entries = redis.call('LPOP', DOOMED, ARGV[1]) or {}
+local base = redis.call('HMGET', META, 'generation', 'flipped')
+for _, entry in ipairs(entries) do
+  local what, rest = string.sub(entry, 1, 1), string.sub(entry, 2)
+  if what == 's' then redis.call('HDEL', SLOTS, rest) end
+  if what == 'c' then redis.call('HDEL', CHUNKS, rest) end
+  if what == 'l' then
+    redis.call('HDEL', LINKS, rest)
+    redis.call('HDEL', SUSPENDED, rest)
+  end
+  if what == 'g' then redis.call('HDEL', SYNONYMS, rest) end
+  if what == 'g' or what == 'v' then redis.call('HDEL', HISTORY_KEY, rest) end
+  if what == '-' then redis.call('HDEL', SUSPENDED, rest) end
+  if what == '+' then
+    local length = string.byte(rest)
+    redis.call('HSET', SUSPENDED, string.sub(rest, 2, 1 + length), string.sub(rest, 2 + length))
+  end
+  if what == 'h' then
+    local at, key = struct.unpack('>I4', rest), string.sub(rest, 5, 20)
+    local cause = string.sub(rest, 42)
+    local change = string.sub(rest, 21, 41) .. struct.pack('>I8I8I2', tonumber(base[1]), tonumber(base[2]) + at, #cause) .. cause
+    redis.call('HSET', HISTORY_KEY, key, history_record(redis.call('HGET', HISTORY_KEY, key) or '', {change}))
+  end
+end
+return #entries

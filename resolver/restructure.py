@@ -1,0 +1,339 @@
+"""Restructurings that are too large for one call, in bounded calls while the stream goes on.
+
+What a call could not settle it left in `todo`: identifiers whose standing has to be looked at, each with the
+log position of the cause. Marks, links and rules say how they are to stand, so that to settle one twice, or
+after a crash from the beginning, gives the same.
+
+1. *Begin.* Void what an attempt that did not end has prepared.
+2. *Read* the region: everything that hangs together with these identifiers. Entities are flagged before they
+   are read; what comes to them from then on is added to the old answer as ever, and noted.
+3. *Prepare* the new answer beside the old one: entities in new slots, where each identifier will be, the
+   transitions.
+4. *Flip.* One call makes it visible, if nothing has come that it does not know of; else read that, prepare
+   again, and try again. If events keep coming, those that touch the region are told to wait for a moment.
+5. *Settle.* Nodes are told in which slot they are, and what is no longer needed goes.
+
+Any process may do this, one at a time (a lock), and take over from one that died, at every step.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from resolver.keys import Keys
+from resolver.packing import (
+    SlotRecord,
+    pack_chunk,
+    pack_count,
+    pack_node,
+    pack_quarantine,
+    pack_slot,
+)
+from resolver.parts import Answer, Part
+from resolver.redis_store import RedisStore, script, translated
+from resolver.region import Region, pages
+
+log = logging.getLogger("nexus.restructure")
+
+_CHUNK = 512  # entries of a chunk of a list that is written whole
+_RECENT = 32  # entries that the record itself holds
+_TRIES = 3  # before events that touch the region are told to wait
+_HOLD_MS = 10_000
+_LOCK_MS = 30_000
+
+Step = Callable[[str], None]
+
+
+def _no_step(name: str) -> None:
+    """Nobody wants to know."""
+
+
+class Restructuring:
+    """Settles what the store has left for bounded calls. One runs at a time; each call is short.
+
+    `step` is told the name of each step as it begins; the crash tests end the process there.
+    """
+
+    def __init__(
+        self, client: "redis.Redis", namespace: str, store: RedisStore, step: Step = _no_step
+    ) -> None:
+        self._client, self._namespace, self._store, self._step = client, namespace, store, step
+        self._redis: Any = client
+        self._keys = Keys(namespace)
+        register = client.register_script
+        self._begin, self._flip = register(script("begin")), register(script("flip"))
+        self._settle = register(script("hash", "settle"))
+        self._retire, self._lock = register(script("hash", "history", "retire")), register(script("lock"))
+        self._unlock = register(script("unlock"))
+
+    def is_due(self) -> bool:
+        """Whether anything is to be settled."""
+        with translated():
+            return bool(self._redis.hlen(self._keys.todo) or self._redis.hexists(self._keys.meta, "job"))
+
+    def run(self) -> int:
+        """Settle whatever is to be settled; how many identifiers. 0 also when somebody else does."""
+        token, settled = secrets.token_hex(8), 0
+        if not self._hold(token):
+            return 0
+        try:
+            while self.is_due() and self._hold(token):
+                settled += self._once(token)
+        finally:
+            with translated():
+                self._unlock([self._keys.worker], [token])
+        return settled
+
+    def _hold(self, token: str) -> bool:
+        with translated():
+            return bool(self._lock([self._keys.worker], [token, _LOCK_MS]))
+
+    def _once(self, token: str) -> int:
+        keys = self._keys
+        with translated():
+            reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
+        if reply[0] == b"visible":
+            self._finish()
+            return 0
+        todo = dict(zip(reply[1::2], reply[2::2], strict=True))
+        if not todo:
+            return 0
+        self._step("restructure-begin")
+        started = time.monotonic()
+        region = Region(self._client, self._namespace, self._store, todo.keys())
+        with translated():
+            self._redis.sadd(keys.touched, *(b"k" + key for key in todo))
+        region.read(todo)
+        self._step("restructure-read")
+        self._prepare_and_flip(region, todo, token)
+        self._step("restructure-visible")
+        self._finish()
+        log.info(
+            "%d identifiers are settled, among %d, in %.1f s",
+            len(todo),
+            len(region.walked),
+            time.monotonic() - started,
+        )
+        return len(todo)
+
+    def _prepare_and_flip(self, region: Region, todo: Mapping[bytes, bytes], token: str) -> None:
+        known = {b"k" + key for key in todo}
+        beside = _Beside(self._redis, self._keys)
+        tries = 0
+        while True:
+            answer = Answer(region, todo, self._store.rules)
+            answer.tell()
+            beside.prepare(answer)
+            self._step("restructure-prepared")
+            if self._try_flip(answer, len(known)):
+                return
+            tries += 1
+            self._hold(token)
+            if tries >= _TRIES:
+                self._make_wait()
+            known |= self._refresh(region, known)
+
+    def _refresh(self, region: Region, known: set[bytes]) -> set[bytes]:
+        with translated():
+            touched = self._redis.smembers(self._keys.touched)
+        fresh = {one for one in touched if one not in known}
+        region.refresh({one[:16] for one in fresh if len(one) == 20})
+        return fresh
+
+    def _make_wait(self) -> None:
+        """Events that touch the region are refused for a moment; the store tries them again by itself."""
+        with translated():
+            now = self._redis.time()
+            self._redis.hset(self._keys.meta, "hold", now[0] * 1000 + now[1] // 1000 + _HOLD_MS)
+
+    def _try_flip(self, answer: Answer, touched: int) -> bool:
+        keys = self._keys
+        nodes, quarantine = [], []
+        for key, wish in answer.wishes.items():
+            node = wish.on(answer.region.nodes[key])
+            nodes.append((key, b"" if wish.is_erased else pack_node(node)))
+            quarantine.append((key, pack_quarantine(wish.crossed) if wish.crossed else b""))
+        arguments: list[Any] = [touched]
+        for records in (nodes, quarantine):
+            arguments += [len(records), *(part for record in records for part in record)]
+        arguments += [part for pair in answer.todo.items() for part in pair]
+        with translated():
+            return bool(
+                self._flip(
+                    [
+                        keys.meta,
+                        keys.todo,
+                        keys.touched,
+                        keys.staged,
+                        keys.outbox,
+                        keys.nodes,
+                        keys.quarantine,
+                    ],
+                    arguments,
+                )
+            )
+
+    def _finish(self) -> None:
+        """Tell the nodes, and clear away what was."""
+        keys = self._keys
+        with translated():
+            for page in pages(key for key, _ in self._redis.hscan_iter(keys.moving, count=1000)):
+                self._settle([keys.nodes, keys.moving], page)
+            self._step("restructure-settled")
+            hashes = [
+                keys.slots,
+                keys.chunks,
+                keys.links,
+                keys.suspended,
+                keys.history,
+                keys.synonyms,
+                keys.pending,
+            ]
+            while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
+                pass
+            self._redis.hdel(keys.meta, "job", "hold", "flipped")
+
+
+@dataclass
+class _Beside:
+    """The new answer as it is written beside the old one."""
+
+    redis: Any
+    keys: Keys
+    written: dict[bytes, int] = field(default_factory=dict)
+    records: dict[int, bytes] = field(default_factory=dict)
+    chunks: list[int] = field(default_factory=list)
+
+    def prepare(self, answer: Answer) -> None:
+        """Write it, in place of what was written before."""
+        slots = self._slots(answer.parts)
+        self._write_entities(answer, slots)
+        self._write_moves(
+            {key: slot for part, slot in zip(answer.parts, slots, strict=True) for key in part.keys}
+        )
+        self._write_transitions(answer.transitions)
+        self._write_doomed(answer)
+
+    def _slots(self, parts: Sequence[Part]) -> list[int]:
+        """A slot for each part: the one that its senior was given before, or a new one."""
+        taken: set[int] = set()
+        found = []
+        for part in parts:
+            slot = self.written.get(part.senior, 0)
+            found.append(0 if slot in taken else slot)
+            taken.add(slot)
+        missing = found.count(0)
+        with translated():
+            last = self.redis.hincrby(self.keys.meta, "slot", missing) if missing else 0
+        numbers = iter(range(last - missing + 1, last + 1))
+        return [slot or next(numbers) for slot in found]
+
+    def _write_entities(self, answer: Answer, slots: Sequence[int]) -> None:
+        long = [
+            (part, slot) for part, slot in zip(answer.parts, slots, strict=True) if len(part.keys) > _RECENT
+        ]
+        count = sum(_chunks_of(part) for part, _ in long)
+        with translated():
+            last = self.redis.hincrby(self.keys.meta, "chunk", count) if count else 0
+        number, chunks, records = last - count, {}, {}
+        for part, slot in zip(answer.parts, slots, strict=True):
+            older, recent = 0, part.keys
+            if len(recent) > _RECENT:
+                for at in range(0, len(part.keys) - 1, _CHUNK):
+                    number += 1
+                    chunks[number] = pack_chunk(older, part.keys[at : min(at + _CHUNK, len(part.keys) - 1)])
+                    older = number
+                recent = part.keys[-1:]
+            records[slot] = pack_slot(_entity(answer, part, older, recent))
+        self._save(self.keys.chunks, chunks)
+        self._save(
+            self.keys.slots,
+            {slot: record for slot, record in records.items() if self.records.get(slot) != record},
+        )
+        self._clear(self.keys.chunks, self.chunks)
+        self._clear(self.keys.slots, [slot for slot in self.records if slot not in records])
+        self.chunks, self.records = list(chunks), records
+
+    def _write_moves(self, moves: Mapping[bytes, int]) -> None:
+        self._save(
+            self.keys.moving, {key: slot for key, slot in moves.items() if self.written.get(key) != slot}
+        )
+        self._clear(self.keys.moving, [key for key in self.written if key not in moves])
+        self.written = dict(moves)
+
+    def _write_transitions(self, transitions: Sequence[bytes]) -> None:
+        with translated():
+            self.redis.unlink(self.keys.staged)
+            for page in pages(transitions):
+                self.redis.rpush(self.keys.staged, pack_count(len(page), 4) + b"".join(page))
+
+    def _write_doomed(self, answer: Answer) -> None:
+        with translated():
+            self.redis.unlink(self.keys.doomed)
+            for page in pages(_doomed(answer)):
+                self.redis.rpush(self.keys.doomed, *page)
+
+    def _save(self, key: str, records: Mapping[Any, Any]) -> None:
+        with translated():
+            for page in pages(records.items()):
+                self.redis.hset(key, mapping=dict(page))
+
+    def _clear(self, key: str, fields: Iterable[Any]) -> None:
+        with translated():
+            for page in pages(fields):
+                self.redis.hdel(key, *page)
+
+
+def _chunks_of(part: Part) -> int:
+    return -(-(len(part.keys) - 1) // _CHUNK)
+
+
+def _entity(answer: Answer, part: Part, older: int, recent: Sequence[bytes]) -> SlotRecord:
+    kind, position = answer.region.nodes[part.senior].entity_type, answer.ages[part.senior]
+    return SlotRecord(
+        0,
+        kind,
+        len(part.keys),
+        older,
+        part.senior,
+        position,
+        tuple(recent),
+        part.is_tied,
+        part.is_apart,
+        part.values,
+    )
+
+
+def _doomed(answer: Answer) -> Iterator[bytes]:
+    """What goes once the new answer is visible, and what is then to be written: a letter, and what it needs.
+
+    s slot; c chunk; l link handle; g key of an identifier that was erased, v that no link names;
+    - field of the suspended hash; + length, field, reason; h history: 4 bytes number of the transition, key,
+    and the entry without its sequence.
+    """
+    region = answer.region
+    yield from (b"s%d" % slot for slot in region.slots)
+    for entity in region.entities.values():
+        yield from (b"c%d" % chunk for chunk in region.chunks_of(entity))
+    yield from (b"l" + handle for handle in answer.dropped)
+    yield from (b"g" + key for key in answer.erased)
+    yield from (b"v" + key for key in answer.vanished)
+    yield from _suspensions(answer)
+    for told in answer.history:
+        head = pack_count(told.at, 4) + told.key + pack_count(told.what, 1) + told.other
+        yield b"h" + head + pack_count(told.moved, 4) + told.cause
+
+
+def _suspensions(answer: Answer) -> Iterator[bytes]:
+    suspended = {answer.field(edge): why for edge, why in answer.judged[1].items()}
+    for name in answer.region.suspended():
+        keys = (name[1:17], name[17:]) if len(name) > 16 else answer.region.keys_of(name)
+        if name not in suspended and not answer.region.walked.isdisjoint(keys):
+            yield b"-" + name
+    for name, why in suspended.items():
+        yield b"+" + pack_count(len(name), 1) + name + answer.reason(why)

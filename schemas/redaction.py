@@ -1,0 +1,67 @@
+"""Takes erased identifiers out of what was not yet published when they were erased.
+
+A redacted change keeps its sequence, its id and its cause. So a consumer that had the first copy before the
+erasure, and one that has the redacted copy, are at the same number; `entity_erased`, which follows, lets both
+forget.
+
+One thing it cannot say without the name: that an identifier left an entity. A consumer who was told earlier
+that the identifier belongs there would keep it for ever, since `entity_erased` names the entity in which it
+is now. `hides_departure` tells of such changes; a snapshot published behind them puts that right, because
+what a snapshot does not name is gone.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from schemas.identifiers import EntityType
+from schemas.transitions import (
+    Change,
+    EntityCreated,
+    EntitySplit,
+    IdentifierAdded,
+    IdentifierQuarantined,
+    IdentifierReleased,
+    NamedIdentifier,
+    Redacted,
+)
+
+IsErased: TypeAlias = Callable[[EntityType, NamedIdentifier], bool]
+
+
+def redacted(change: Change, is_erased: IsErased) -> Change:
+    """The same change without its erased identifiers, or `Redacted` in its place if it names no other.
+
+    The ids of entities stay: they are keyed hashes, and the key of the tombstones that follow. Redacting
+    twice changes nothing more.
+    """
+    named = _named(change)
+    kept = tuple(one for one in named if not is_erased(change.entity_type, one))
+    if len(kept) == len(named):
+        return change
+    if kept and isinstance(change, EntityCreated | EntitySplit):
+        return change.model_copy(update={"identifiers": kept})
+    return Redacted(
+        transition_id=change.transition_id,
+        namespace=change.namespace,
+        generation=change.generation,
+        number=change.number,
+        entity_type=change.entity_type,
+        entity_id=change.entity_id,
+        cause=change.cause,
+    )
+
+
+def hides_departure(change: Change, is_erased: IsErased) -> bool:
+    """Whether `redacted` would hide that an erased identifier left an entity."""
+    if not isinstance(change, EntitySplit | IdentifierQuarantined):
+        return False
+    return any(is_erased(change.entity_type, one) for one in _named(change))
+
+
+def _named(change: Change) -> tuple[NamedIdentifier, ...]:
+    match change:
+        case EntityCreated() | EntitySplit():
+            return change.identifiers
+        case IdentifierAdded() | IdentifierQuarantined() | IdentifierReleased():
+            return (change.identifier,)
+    return ()
