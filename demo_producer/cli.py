@@ -85,6 +85,9 @@ def _add_stream(group: argparse._ArgumentGroup) -> None:
         "--faults", default="none", metavar="LIST", help="such as duplicates,late=3; or all (none)"
     )
     group.add_argument(
+        "--shared", action="store_true", help="a tablet and a kiosk on which different customers sign in"
+    )
+    group.add_argument(
         "--start", metavar="TIME", help=f"when the 90 days of the stream begin ({START:%Y-%m-%d})"
     )
     group.add_argument(
@@ -149,6 +152,7 @@ def _stream(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]
         timestamps=options.timestamps,
         formats=BOTH if options.format == "both" else frozenset({options.format}),
         line_safe=line_safe,
+        shared=options.shared,
     )
     if options.rate is not None:
         if not options.rate > 0:

@@ -49,6 +49,11 @@ class Faults:
         if min(shares) < 0 or not sum(shares) <= 90:  # something good must be left; `not` refuses nan, too
             raise SettingsError("faults: each share must be 0 or more, and all together at most 90 percent")
 
+    @property
+    def good(self) -> float:
+        """How many records in a hundred are good ones that come for the first time, about."""
+        return 100 - self.duplicates - self.malformed - self.junk
+
     @classmethod
     def parse(cls, text: str) -> Faults:
         """From `duplicates,late=3,malformed=0.5`, `all` or `none`; a name alone has its usual share."""

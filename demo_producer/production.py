@@ -26,6 +26,7 @@ def records(
     timestamps: bool = False,
     formats: frozenset[Format] = BOTH,
     line_safe: bool = False,
+    shared: bool = False,
 ) -> Iterator[Record]:
     """`count` records, faults included; the same arguments give the same records on every machine.
 
@@ -34,7 +35,8 @@ def records(
     times. With `timestamps` each record also says when it came in, so that an overtaken one is older than its
     place in the stream. `profile` says how many records bring a link never seen: `story` 35 in a hundred,
     `steady` 5, `growth` two in three. `line_safe` leaves out malformed kinds that cannot be one line of plain
-    text.
+    text. With `shared`, some customers also sign in on a tablet and a kiosk that others use, too; in a
+    stream of less than a thousand records nobody does.
 
     SettingsError for arguments that make no stream, before the first record.
     """
@@ -42,7 +44,13 @@ def records(
         faults = Faults.parse(faults)
     _check(count, customers, start, profile, formats)
     stories = Stories(
-        seed, count, int(start.timestamp()) * 1_000, profile=profile, customers=customers, formats=formats
+        seed,
+        count,
+        int(start.timestamp()) * 1_000,
+        profile=profile,
+        customers=customers,
+        formats=formats,
+        shared_within=int(count * faults.good / 100) if shared else 0,
     )
     stream = with_faults(iter(stories), faults, count, seed, line_safe)
     return stream if timestamps else map(_without_timestamp, stream)

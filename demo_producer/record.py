@@ -18,7 +18,8 @@ class Record(NamedTuple):
 
     The truth: `fault` names what was done to it and `kind` which sort of that (malformed and junk have
     sorts); `customer` is the number of the person it is about (None: nobody real), `company` of the group it
-    names; `completes` says that with this record everything the customer showed so far is connected.
+    names; `completes` says that with this record everything the customer showed so far is connected; `shared`
+    is the anonymous id of a device that several customers use, where the record names one.
     """
 
     format: Format
@@ -31,3 +32,4 @@ class Record(NamedTuple):
     customer: int | None = None
     company: int | None = None
     completes: bool = False
+    shared: str | None = None

@@ -55,6 +55,16 @@ def identify(customer: Customer, moment: Moment, device: int, email: int) -> Cal
     return _sent(call)
 
 
+def borrow(customer: Customer, moment: Moment, device: str) -> Call:
+    """Somebody signs in on a device that is not theirs: it and their account are one, says the call."""
+    call = _browser_call(
+        "identify", customer, moment, device=0, user_id=customer.user_ids[0], where=names.PAGES[8]
+    )
+    call["anonymousId"] = device
+    call["traits"] = {"name": customer.name, "plan": plan(customer)}
+    return _sent(call)
+
+
 def invite(customer: Customer, moment: Moment) -> Call:
     """A colleague makes an account for somebody: the server knows account and address, and no device yet."""
     call = _server_call("identify", customer, moment)

@@ -19,10 +19,11 @@ from pydantic_core import to_json
 from demo_producer.calls import Call, Format
 from demo_producer.chance import Chance
 from demo_producer.customers import Customer, customer
-from demo_producer.lives import LIVES, Action, Life, has_account, life_of, signed_in
+from demo_producer.lives import FULL_STORY, LIVES, Action, Life, has_account, life_of, signed_in
 from demo_producer.moments import Moment
 from demo_producer.record import FORMAT_HEADER, Record
-from demo_producer.segment import TRANSIT_MS
+from demo_producer.segment import TRANSIT_MS, borrow
+from demo_producer.shared import SharedDevices
 
 Profile = Literal["story", "steady", "growth"]
 NEW_LINKS: dict[Profile, float] = {"story": 0.35, "steady": 0.05, "growth": 2 / 3}  # per record
@@ -43,7 +44,10 @@ class _Guest:
 
 
 class Stories:
-    """All lives of a seed under way; `next_record` lets one thing happen."""
+    """All lives of a seed under way; `next_record` lets one thing happen.
+
+    `shared_within` is how many of the records are sure to be asked for: devices are shared within them.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Stories:
         profile: Profile = "story",
         customers: int | None = None,
         formats: frozenset[Format] = frozenset({"segment", "stripe"}),
+        shared_within: int = 0,
     ) -> None:
         self._seed = seed
         self._chance = Chance("stories", seed)
@@ -69,6 +74,7 @@ class Stories:
         self._under_way: list[_Guest] = []
         self._over: list[_Guest] = []  # a ring: the oldest gives way
         self._oldest = 0
+        self._shared = SharedDevices(seed, shared_within if "segment" in formats else 0)
 
     def __iter__(self) -> Iterator[Record]:
         while True:
@@ -78,9 +84,22 @@ class Stories:
         """The next thing that happens."""
         self._moment.at_ms = self._start_ms + int((self._told + self._chance.share()) * self._gap_ms)
         self._told += 1
+        signed_in_elsewhere = self._shared.guest(self._told, self._accounts)
+        if signed_in_elsewhere is not None:
+            return self._borrowed(*signed_in_elsewhere)
         if self._chance.share() < self._new_links or self._told == 1:
             return self._something_new()
         return self._something_known()
+
+    def _borrowed(self, somebody: Customer, device: str) -> Record:
+        call = borrow(somebody, self._moment, device)
+        return self._record(somebody, call)._replace(shared=device)
+
+    def _accounts(self) -> list[Customer]:
+        """The customers whose life is told and who have an account, those with most to tell first."""
+        guests = [guest for guest in self._over if has_account(guest.life)]
+        guests.sort(key=lambda guest: guest.life.name != FULL_STORY.name)
+        return [guest.customer for guest in guests]
 
     def _something_new(self) -> Record:
         place = self._chance.below(self._under_way_limit)
@@ -108,7 +127,7 @@ class Stories:
             self._under_way[place] = self._under_way[-1]
             self._under_way.pop()
             self._remember(guest)
-        return self._record(guest, step.action(guest.customer, self._moment), completes)
+        return self._record(guest.customer, step.action(guest.customer, self._moment), completes)
 
     def _remember(self, guest: _Guest) -> None:
         if len(self._over) < _REMEMBERED:
@@ -123,12 +142,12 @@ class Stories:
             if has_account(guest.life):
                 guest.extra_devices += 1
                 device = 2 + guest.extra_devices
-                return self._record(guest, signed_in(guest.customer, self._moment, device))
+                return self._record(guest.customer, signed_in(guest.customer, self._moment, device))
         return self._something_known()
 
     def _something_known(self) -> Record:
         guest = self._somebody()
-        return self._record(guest, self._habit(guest)(guest.customer, self._moment))
+        return self._record(guest.customer, self._habit(guest)(guest.customer, self._moment))
 
     def _somebody(self) -> _Guest:
         place = self._chance.below(len(self._under_way) + len(self._over))
@@ -141,7 +160,7 @@ class Stories:
         step = max(self._chance.below(guest.done), self._chance.below(guest.done))
         return self._chance.one_of(guest.life.steps[step].again)
 
-    def _record(self, guest: _Guest, call: Call, completes: bool = False) -> Record:
+    def _record(self, somebody: Customer, call: Call, completes: bool = False) -> Record:
         return Record(
             call.format,
             call.key.encode(),
@@ -150,7 +169,7 @@ class Stories:
             self._moment.at_ms + TRANSIT_MS,
             None,
             None,
-            guest.customer.number,
+            somebody.number,
             call.company,
             completes,
         )

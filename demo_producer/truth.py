@@ -13,11 +13,13 @@ from schemas.identifiers import Identifier
 class Truth:
     """Collects what a stream showed: which identifier is whose, and whose life is told to its end.
 
-    Junk identifiers are left out, as the built-in lists name them. Memory grows with the identifiers.
+    Junk identifiers are left out, as the built-in lists name them. Devices that several customers use are
+    nobody's. Memory grows with the identifiers.
     """
 
     def __init__(self) -> None:
         self.owners: dict[Identifier, int] = {}  # of persons: the customer's number; of groups: the company's
+        self.shared: set[Identifier] = set()
         self.completed: set[int] = set()  # customers all of whose identifiers some record has connected
 
     def note(self, record: Record, events: Iterable[Event]) -> None:
@@ -28,7 +30,10 @@ class Truth:
             for participant in event.participants:
                 owner = record.customer if participant.entity_type == "person" else record.company
                 for identifier in participant.identifiers:
-                    self._note(identifier, owner)
+                    if identifier.identifier_value == record.shared:
+                        self.shared.add(identifier)
+                    else:
+                        self._note(identifier, owner)
 
     def _note(self, identifier: Identifier, owner: int | None) -> None:
         if blocked(identifier) is not None:
@@ -41,10 +46,12 @@ class Truth:
         """What is wrong with an answer, one line each; an empty list means that everybody was found.
 
         `entity_of` gives the id of the entity that has an identifier. Wrong is: an identifier that is not
-        there, an entity that holds two customers, and a customer whose life is told and who is still two
-        entities.
+        there, an entity that holds two customers, a customer whose life is told and who is still two
+        entities, and a shared device that belongs to anybody.
         """
-        found: list[str] = []
+        found = [
+            f"a shared {one.identifier_type} is in {entity_of(one)}" for one in self.shared if entity_of(one)
+        ]
         owner_of: dict[str, tuple[str, int]] = {}
         entity_of_customer: dict[tuple[str, int], str] = {}
         for identifier, number in self.owners.items():

@@ -12,6 +12,7 @@ import click
 
 from flows.cli_operator import OPERATOR_COMMANDS
 from flows.cli_questions import QUESTIONS
+from flows.cli_rules import rules_group
 from flows.command import as_json, common, of_something, result, say, settings_of
 from flows.progress import progress
 from schemas.errors import NexusError, SettingsError
@@ -227,6 +228,7 @@ def publish(snapshot: bool, until_end: bool, **given: Any) -> None:
 
 for _command in QUESTIONS:
     nexus.add_command(_command)
+nexus.add_command(rules_group)
 
 
 @nexus.command()
@@ -321,6 +323,7 @@ def _tell_replay(report: "Report", is_dry: bool, is_json: bool) -> None:
 
 for _command in OPERATOR_COMMANDS:
     nexus.add_command(_command)
+nexus.add_command(rules_group)
 
 
 # measuring

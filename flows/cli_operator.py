@@ -58,7 +58,7 @@ def deciding(command: Command) -> Command:
     return as_json(common(command))
 
 
-def _manner(given: dict[str, Any]) -> Manner:
+def manner_of(given: dict[str, Any]) -> Manner:
     """Take the options of `deciding` out of what a command was given."""
     timeout_s, waits, who = given.pop("timeout_s"), given.pop("waits"), given.pop("who")
     return Manner(
@@ -190,7 +190,7 @@ def erase(entity_type: EntityType, identifier: str, is_sure: bool, **given: Any)
     """
     from flows.operator import Operator
 
-    manner = _manner(given)
+    manner = manner_of(given)
     with _parts(given) as parts:
         operator = Operator(parts)
         subject = operator.subject(entity_type, identifier)
@@ -247,7 +247,7 @@ def _decide(kind: "Kind", entity_type: EntityType, named: Sequence[str], given: 
     """One operator event about the identifiers that are named."""
     from flows.operator import Operator
 
-    manner = _manner(given)
+    manner = manner_of(given)
     with _parts(given) as parts:
         operator = Operator(parts)
         identifiers = [operator.identifier(entity_type, each) for each in named]

@@ -27,6 +27,10 @@ from schemas.records import encode_record
 from sinks.segments import SegmentedLog, make_folder
 
 _PIECE = 1_000  # records appended at once: one sync of the disk for each piece
+_BATCH, _CALLS = (
+    500,
+    20,
+)  # so many batches at least: what comes apart was one for a while, in a short demo, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Demo:
 
 def run(data: Path, count: int, seed: int, say: Say) -> None:
     """The whole demo. What it makes stays in the data folder."""
-    settings, is_first = _fresh_namespace(data)
+    settings, is_first = _fresh_namespace(data, count)
     stop = Stop()
     stop.on_signals()
     say(f"Everything is kept in {data.resolve()}, under the namespace {settings.namespace}.")
@@ -50,7 +54,7 @@ def run(data: Path, count: int, seed: int, say: Say) -> None:
     began = time.monotonic()
     with Wiring(settings) as parts:
         truth = Truth()
-        stream = records(seed=seed, count=count, faults=Faults.parse("all"), timestamps=True)
+        stream = records(seed=seed, count=count, faults=Faults.parse("all"), timestamps=True, shared=True)
         _append(stream, count, parts.log("input"), truth, stop)
         counts = _resolve(parts, count, stop)
         if stop.requested:
@@ -61,7 +65,7 @@ def run(data: Path, count: int, seed: int, say: Say) -> None:
             say(line)
 
 
-def _fresh_namespace(data: Path) -> tuple[Settings, bool]:
+def _fresh_namespace(data: Path, count: int) -> tuple[Settings, bool]:
     """The settings of a namespace that nobody used in this folder, and whether it is the folder's first."""
     make_folder(data)
     names = itertools.chain(["demo"], (f"demo-{number}" for number in itertools.count(2)))
@@ -74,7 +78,8 @@ def _fresh_namespace(data: Path) -> tuple[Settings, bool]:
             raise SettingsError(
                 f"cannot keep data in {data}: {error.strerror}; choose another --data"
             ) from error
-        return Settings(namespace=name, data=data), name == "demo"
+        batch = min(_BATCH, max(1, count // _CALLS))
+        return Settings(namespace=name, data=data, batch=batch), name == "demo"
     raise AssertionError("the numbers do not end")
 
 

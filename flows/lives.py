@@ -1,8 +1,9 @@
 """Who became one with whom, and who came apart again: every entity, by replaying the transitions alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, TypeAlias
 
 from schemas.identifiers import EntityType
@@ -99,6 +100,11 @@ class Lives:
         life.names -= part.names
         self.splits.append(split)
 
+    @cached_property
+    def home(self) -> Mapping[Name, str]:
+        """The entity of each identifier that has one."""
+        return {name: entity for entity, life in self.now.items() for name in life.names}
+
     def protagonist(self) -> tuple[str, Life] | None:
         """Somebody whose life shows much and fits on a screen: known to most sources, merged most often."""
         persons = [(name, life) for name, life in self.now.items() if life.merges and name.startswith("per_")]
@@ -107,8 +113,10 @@ class Lives:
 
 
 def _interest(life: Life) -> tuple[int, ...]:
+    """One that never came apart is told first: of the others there is a chapter of their own."""
+    parted = sum(isinstance(one, EntitySplit | IdentifierQuarantined) for one in life.changes)
     relabelled = sum(isinstance(one, EntityRelabelled) for one in life.changes)
-    return len(life.sources), life.merges, -relabelled, -life.changes[-1].number
+    return -min(parted, 1), len(life.sources), life.merges, -relabelled, -life.changes[-1].number
 
 
 @dataclass(frozen=True, slots=True)

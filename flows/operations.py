@@ -30,6 +30,8 @@ class Operations:
         None for one that names what was erased later: there is nobody left to act on.
         """
         position = operation.position(ingested_at_ms)
+        if operation.kind == "rules":
+            return None  # no command: the store takes rules in a call of their own
         keys = operation.erased
         if operation.kind != "erase":
             found = [living(self.keyring.key(one), position) for one in operation.identifiers]

@@ -135,6 +135,11 @@ class Operator:
             kind, identifiers[0].entity_type, namespace, operation_id, who, why, tuple(identifiers)
         )
 
+    @staticmethod
+    def check_words(operation: Operation) -> None:
+        """Raise SettingsError for what would be refused when it is read."""
+        _check_words(operation.who, operation.why)
+
     def subject(self, entity_type: EntityType, text: str) -> Subject:
         """Whom TYPE=VALUE or an id means, with everything that an erasure would take."""
         if "=" in text:

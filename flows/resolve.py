@@ -22,7 +22,8 @@ from flows.operations import Operations
 from flows.reader import Intake, Taken
 from flows.stopping import Steps, Stop
 from resolver.links import Linker
-from resolver.store import Applied, Batch, Erased, Fenced, Full, OtherRules, Store
+from resolver.rules_change import RulesRefused
+from resolver.store import Applied, Batch, Erased, Fenced, Full, OtherRules, Outcome, Store
 from schemas.dead_letters import DeadLetter
 from schemas.decode import decode, format_of
 from schemas.errors import BadMessage, SettingsError, TransientError
@@ -149,11 +150,11 @@ class Work:
         return Linked(read, self._batch(read))
 
     def _batch(self, read: Read) -> Batch:
-        evidence, command = self._linker.evidence(read.events), None
-        if read.operation is not None and self._operations is not None:
+        linker, command = self._linker, None  # another thread may take other rules meanwhile
+        if read.operation is not None and self._operations is not None and read.operation.rules is None:
             (message,) = read.taken.messages
-            command = self._operations.command(read.operation, message.ingested_at_ms, self._linker.living)
-        return Batch(read.taken.moves, evidence, command)
+            command = self._operations.command(read.operation, message.ingested_at_ms, linker.living)
+        return Batch(read.taken.moves, linker.evidence(read.events), command, linker.rules.version)
 
     def apply(self, linked: Linked) -> Linked | None:
         """The one atomic call. A refusal is ordinary: drop the batch and go on where the store stands."""
@@ -175,21 +176,40 @@ class Work:
         return applied is not None and self.commit(applied) is not None
 
     def _try(self, linked: Linked, outcome: list[Applied | Fenced]) -> None:
-        answer = self._store.apply(linked.batch)
-        while isinstance(answer, Erased):
-            self._linker.learn(answer.positions)
-            answer = self._store.apply(self._batch(linked.read))
+        answer = self._send(linked.read, linked.batch)
+        while isinstance(answer, Erased | OtherRules):
+            if isinstance(answer, Erased):
+                self._linker.learn(answer.positions)
+            else:
+                self._take_rules(answer)
+            answer = self._send(linked.read, self._batch(linked.read))
         match answer:
             case Full():
                 linked.taken.reader.keep_alive()
                 raise OutboxFull(f"the outbox holds {answer.waiting} transitions that are not published")
-            case OtherRules():
-                raise SettingsError(
-                    f"the rules in force have version {answer.version}, the settings have others: bring them "
-                    "into force with `nexus rules apply`, or correct the settings"
-                )
             case Applied() | Fenced():
                 outcome.append(answer)
+
+    def _send(self, read: Read, batch: Batch) -> Outcome:
+        rules = read.operation.rules if read.operation is not None else None
+        if rules is None or read.operation is None:
+            return self._store.apply(batch)
+        (message,), (move,) = read.taken.messages, read.taken.moves
+        position = read.operation.position(message.ingested_at_ms)
+        try:
+            return self._store.enact(move, rules, position)
+        except RulesRefused as refusal:
+            log.error("the rules of operation %s are not taken: %s", read.operation.operation_id, refusal)
+            return self._store.apply(batch)
+
+    def _take_rules(self, other: OtherRules) -> None:
+        """Go on under the rules in force, where an operator event brought them."""
+        if not self._store.take_rules():
+            raise SettingsError(
+                f"the rules in force have version {other.version}, the settings have others: bring them "
+                "into force with `nexus rules apply`, or correct the settings"
+            )
+        self._linker = self._linker.under(self._store.rules)
 
     def commit(self, linked: Linked) -> Linked:
         """Tells the consumer group how far the store is."""

@@ -34,13 +34,13 @@ def changes_for_people(changes: Sequence[Change | Snapshot]) -> Iterator[str]:
     if not changes:
         yield "Nothing would change now."
         return
-    told = [line for one in changes for line in _told(one)]
+    told = [line for one in changes for line in change_for_people(one)]
     yield from told[:_MOST_CHANGES]
     if len(told) > _MOST_CHANGES:
         yield f"and {len(told) - _MOST_CHANGES:,} more (--json shows all)"
     counts = (("merge", _count(changes, EntitiesMerged)), ("split", _splits(changes)))
-    told_counts = ", ".join(_counted(count, what) for what, count in counts)
-    yield f"In all {told_counts}, {_counted(len(changes), 'transition')}."
+    told_counts = ", ".join(counted(count, what) for what, count in counts)
+    yield f"In all {told_counts}, {counted(len(changes), 'transition')}."
     yield "Nothing was changed: leave out --dry-run to do it."
 
 
@@ -52,7 +52,8 @@ def _splits(changes: Sequence[Change | Snapshot]) -> int:
     return len({one.entity_id for one in changes if isinstance(one, EntitySplit)})
 
 
-def _told(change: Change | Snapshot) -> Iterator[str]:
+def change_for_people(change: Change | Snapshot) -> Iterator[str]:
+    """What one transition would do, as a line; nothing for what is none of an entity."""
     match change:
         case EntitiesMerged():
             yield (f"{change.entity_id} would absorb {change.absorbed_id}, with {_identifiers(change.moved)}")
@@ -76,10 +77,11 @@ def _told(change: Change | Snapshot) -> Iterator[str]:
 
 
 def _identifiers(count: int) -> str:
-    return _counted(count, "identifier")
+    return counted(count, "identifier")
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """A number of things."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
@@ -106,6 +108,8 @@ def decision(operation: Operation, keyring: Keyring) -> str:
     if operation.kind == "erase":
         blocked = f", {_identifiers(len(operation.blocked))} blocked" if operation.blocked else ""
         return f"erase {_identifiers(len(operation.erased))}{blocked}"
+    if operation.rules is not None:
+        return f"rules, version {operation.rules.version}"
     named = (
         f"{one.identifier_type}={one.identifier_value} ({entity_id(one.entity_type, keyring.key(one))})"
         for one in operation.identifiers
@@ -128,6 +132,7 @@ def operation_as_json(found: Recorded) -> dict[str, Any]:
         ],
         "erased": len(operation.erased),
         "blocked": len(operation.blocked),
+        **({} if operation.rules is None else {"rules": operation.rules.version}),
         "offset": found.offset,
     }
 
@@ -140,7 +145,7 @@ def certificate_for_people(certificate: Certificate) -> Iterator[str]:
     one = certificate
     yield f"Erased {one.entity_type} {', '.join(one.ids)}"
     yield f"  at {one.erased_at} by {one.who}, operation {one.operation_id}"
-    yield f"  removed from the store: {_identifiers(one.identifiers)}, {_counted(one.links, 'link')}"
+    yield f"  removed from the store: {_identifiers(one.identifiers)}, {counted(one.links, 'link')}"
     if one.blocked:
         yield f"  blocked from now on: {_identifiers(one.blocked)} that it shared with others"
     yield "  What remains of it, where, and until when:"

@@ -28,7 +28,7 @@ from flows.operations import Operations
 from flows.reader import AtEnd, IdleReader, ReaderFactory
 from flows.settings import Settings
 from resolver.links import Linker
-from resolver.redis_store import Durability, RedisStore
+from resolver.redis_store import Durability, RedisStore, rules_in_force
 from resolver.restructure import Restructuring
 from schemas.errors import SettingsError
 from schemas.identifiers import Keyring
@@ -67,6 +67,12 @@ class Wiring:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+    def keep_rules_in_force(self) -> None:
+        """Work under the rules in force, whichever the settings have: to look at others, or to bring them in."""
+        rules = rules_in_force(self.client, self.settings.namespace)
+        if rules is not None:
+            self.settings = self.settings.model_copy(update={"rules": rules})
 
     # identity
 

@@ -137,6 +137,16 @@ class Keys:
         return self._key("moving")
 
     @property
+    def redact(self) -> str:
+        """SET of erased identifier keys that the outbox may still name."""
+        return self._key("redact")
+
+    @property
+    def redacted(self) -> str:
+        """HASH entry id -> an entry of the outbox without what was erased: instant, transitions."""
+        return self._key("redacted")
+
+    @property
     def staged(self) -> str:
         """LIST of packed transitions of the new answer, which go to the outbox when it becomes visible."""
         return self._key("staged")
@@ -171,12 +181,13 @@ class Keys:
             self.todo,
             self.touched,
             self.moving,
+            self.redact,
         ]
 
     @property
     def all(self) -> list[str]:
         """Every key of the namespace."""
-        work = (self.staged, self.doomed, self.worker)
+        work = (self.staged, self.doomed, self.worker, self.redacted)
         return [*self.apply, *work, self.topics, self.rewinds, self.cursor, self.lock, self.snapshot]
 
 

@@ -29,6 +29,12 @@ class Linker:
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
 
+    def under(self, rules: Rules) -> "Linker":
+        """The same under other rules. What it was told of erased identifiers goes along."""
+        other = Linker(self._keyring, rules)
+        other.learn(self._erased)
+        return other
+
     def shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
         """The link of identifiers that were named together; None when the guards leave none of them."""
         return self._shape(identifiers)

@@ -334,9 +334,10 @@ def unpack_quarantine(record: bytes, identifier_type: str) -> list[QuarantineRec
     cursor, crossed = _Cursor(record), []
     for _ in range(cursor.number(1)):
         partner_type = unpack_type(cursor.take(cursor.number(1)))
-        limit = Limit(identifier_type, partner_type, cursor.number(2))
-        oldest = tuple((cursor.take(16), cursor.sized()) for _ in range(cursor.number(2)))
-        crossed.append(QuarantineRecord(limit, oldest))
+        limit, count = Limit(identifier_type, partner_type, cursor.number(2)), cursor.number(2)
+        cursor.take(4)
+        youngest_first = [(cursor.take(16), cursor.sized()) for _ in range(count)]
+        crossed.append(QuarantineRecord(limit, tuple(reversed(youngest_first))))
     return crossed
 
 
@@ -344,8 +345,10 @@ def pack_quarantine(crossed: Sequence[QuarantineRecord]) -> bytes:
     """A record of the quarantine hash; the inverse of `unpack_quarantine`."""
     packed = bytes([len(crossed)])
     for limit, oldest in crossed:
+        entries = [key + _LENGTH.pack(len(position)) + position for key, position in reversed(oldest)]
+        listed = b"".join(entries)
         packed += _sized_type(limit.partner_type) + _LENGTH.pack(limit.most) + _LENGTH.pack(len(oldest))
-        packed += b"".join(key + _LENGTH.pack(len(position)) + position for key, position in oldest)
+        packed += len(listed).to_bytes(4, "big") + listed
     return packed
 
 

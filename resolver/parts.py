@@ -32,6 +32,8 @@ from schemas.identifiers import Identifier
 from schemas.rules import Limit, Rules
 
 _CREATED_AT_ONCE, _TOLD_AT_ONCE = 64, 1000
+_REMEMBERED = 1000  # of a split into more parts only the whole remembers
+_KEPT = 20  # changes that a history keeps
 _WHY = {"released": 1, "unblocked": 2, "rules": 3, "erased": 4}
 
 
@@ -116,25 +118,43 @@ class Answer:
         return frozenset(key for key in self.todo if "e" in self.marks[key] and key in self.region.nodes)
 
     @cached_property
+    def ruled(self) -> frozenset[bytes]:
+        """Identifiers that the rules block now. They go, and their links with them: what these say of others
+        is said by smaller links (`rules_change`).
+        """
+        there = (key for key in self.todo if key in self.region.nodes and key not in self.erased)
+        return frozenset(key for key in there if self.rules.blocked(self.names[key]) is not None)
+
+    @cached_property
     def dropped(self) -> frozenset[bytes]:
         """The handles of the links that go with them."""
-        return frozenset(handle for key in self.erased for handle in self.region.links_of[key])
+        return frozenset(handle for key in self.erased | self.ruled for handle in self.region.links_of[key])
 
     @cached_property
     def vanished(self) -> frozenset[bytes]:
         """Identifiers that no link names any more."""
-        named = {key for handle in self.dropped for key in self.region.links[handle].keys}
-        return frozenset(key for key in named - self.erased if not self.region.links_of[key] - self.dropped)
+        others = self.bereft - self.erased - self.ruled
+        return frozenset(key for key in others if not self.region.links_of[key] - self.dropped)
+
+    @cached_property
+    def bereft(self) -> frozenset[bytes]:
+        """Whom the links name that go: they are counted anew."""
+        return frozenset(key for handle in self.dropped for key in self.region.links[handle].keys)
+
+    @property
+    def unread(self) -> frozenset[bytes]:
+        """Identifiers out of the graph that are to be counted anew: the region does not reach them."""
+        return (self.bereft & self.region.nodes.keys()) - self.region.walked
 
     @cached_property
     def wishes(self) -> Mapping[bytes, Wish]:
         """How those stand that are to be settled, or counted anew since links go."""
-        named = {key for handle in self.dropped for key in self.region.links[handle].keys}
-        asked = [key for key in {*self.todo, *named} if key in self.region.nodes]
-        gone = self.erased | self.vanished
-        return {key: Wish(is_erased=True) if key in gone else self._wish(key) for key in asked}
+        asked = [key for key in {*self.todo, *self.bereft} if key in self.region.nodes]
+        gone = self.erased | self.vanished | self.ruled
+        return {key: Wish(is_erased=True) if key in gone else self.wish(key) for key in asked}
 
-    def _wish(self, key: bytes) -> Wish:
+    def wish(self, key: bytes) -> Wish:
+        """How an identifier is to stand that is not to go."""
         node = self.region.nodes[key]
         said = self.marks.get(key)
         is_blocked = node.is_blocked if said is None else "b" in said
@@ -261,6 +281,19 @@ class Answer:
             parts.append(part)
         return parts
 
+    @property
+    def changed(self) -> int:
+        """How many entities are not what they were: old ones, and new ones that come from none."""
+        alike = sum(self._is_alike(part) for part in self.parts)
+        born = sum(not part.pieces for part in self.parts)
+        return len(set(self.region.homes.values())) - alike + born
+
+    def _is_alike(self, part: Part) -> bool:
+        if len(part.pieces) != 1 or part.fresh:
+            return False
+        entity = self.region.entities[part.pieces[0].slot]
+        return entity.size == len(part.keys) and entity.senior == part.senior
+
     def _part(self, keys: list[bytes]) -> Part:
         pieces: dict[int, Piece] = {}
         fresh = []
@@ -313,11 +346,12 @@ class Answer:
         for key, wish in self.wishes.items():
             node = self.region.nodes[key]
             was_in = not node.is_blocked and not node.is_quarantined
-            if wish.is_erased or wish.is_in or not (was_in or (wish.crossed and node.is_blocked)):
+            is_out = wish.is_blocked or wish.crossed or key in self.ruled
+            if not is_out or not (was_in or (wish.crossed and node.is_blocked)):
                 continue
             slot = self.region.homes.get(key)
             owner = self.region.entities[slot].senior if slot is not None else key
-            reason = pack_reason(None if wish.is_blocked else wish.crossed[0])
+            reason = pack_reason(wish.crossed[0] if wish.crossed else None)
             self._emit(self._cause(key), QUARANTINED, owner, pack_named(key, node.name) + reason)
             self._remember(9, key, owner, 1)
 
@@ -357,8 +391,10 @@ class Answer:
         for at in range(0, len(piece.keys), _TOLD_AT_ONCE):
             some = piece.keys[at : at + _TOLD_AT_ONCE]
             self._emit(cause, SPLIT, whole, head + pack_count(len(some), 2) + self._named(some))
-        self._remember(7, whole, piece.senior, len(piece.keys))
-        self._remember(8, piece.senior, whole, len(piece.keys))
+        if parts <= _REMEMBERED or part <= _KEPT:
+            self._remember(7, whole, piece.senior, len(piece.keys))
+        if parts <= _REMEMBERED:
+            self._remember(8, piece.senior, whole, len(piece.keys))
 
     def _named(self, keys: Iterable[bytes]) -> bytes:
         nodes = self.region.nodes
@@ -394,7 +430,7 @@ class Answer:
         node, wish = self.region.nodes[key], self.wishes[key]
         if node.is_blocked:
             return "unblocked"
-        return "released" if wish.is_released else "erased" if self.dropped else "rules"
+        return "released" if wish.is_released else "erased" if self.erased else "rules"
 
     def _tell_pieces(self, part: Part, cause: Caused) -> bytes:
         ages = self.ages

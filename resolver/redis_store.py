@@ -5,6 +5,7 @@ and each part the layout of the records it makes.
 """
 
 import itertools
+import json
 import logging
 import time
 from collections import defaultdict
@@ -35,6 +36,7 @@ from resolver.packing import (
     unpack_transitions,
     unpack_type,
 )
+from resolver.rules_change import RulesChange, RulesRefused
 from resolver.store import (
     Applied,
     Batch,
@@ -46,6 +48,7 @@ from resolver.store import (
     Fenced,
     Full,
     Member,
+    Move,
     OtherRules,
     OutboxEntry,
     Outcome,
@@ -58,12 +61,12 @@ from schemas.errors import SettingsError, StartRefused, StoreUnavailable, TooLar
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
 from schemas.rules import Rules
-from schemas.transitions import QuarantineReason, Transition
+from schemas.transitions import QuarantineReason, Transition, from_json
 
 log = logging.getLogger("nexus.store")
 
 SCHEMA_VERSION = "2"
-ONE_CALL = 20_000
+ONE_CALL = 25_000
 """Identifiers and links that one call may restructure."""
 
 _APPLY_PARTS = (
@@ -79,8 +82,8 @@ _APPLY_PARTS = (
     "marks",
     "unite",
     "history",
-    "transitions",
     "count",
+    "transitions",
     "synonyms",
     "leave",
     "outcome",
@@ -156,9 +159,9 @@ class RedisStore:
     ) -> None:
         self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(namespace)
-        self.keyring, self.rules = keyring, rules or Rules()
+        self.keyring, self._in_force = keyring, _packed(rules or Rules())
         self._outbox_limit, self._one_call = outbox_limit, one_call
-        self._packed_rules = pack_rules(self.rules)
+        self._known = {self.rules.version}
         self._namespace = namespace
         register = client.register_script
         self._apply = register(script(*_APPLY_PARTS))
@@ -168,6 +171,7 @@ class RedisStore:
             register(script("hash", "page")),
         )
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
+        self._enact = register(script("order", "enact"))
         with translated():
             refuse_unsafe_server(client, durability)
             self._open(script("open"))
@@ -225,8 +229,11 @@ class RedisStore:
         return tuple(unpack_transitions(made, self.keyring, self._namespace, sequence.generation, first))
 
     def _call(self, batch: Batch, mode: str) -> Any:
+        rules, packed_rules = self._in_force  # at once: another thread may take other rules meanwhile
+        if batch.rules not in ("", rules.version):
+            return [b"rules", rules.version.encode()]
         operation = b"" if batch.command is None else pack_command(batch.command)
-        arguments: list[Any] = [len(batch.moves), self._outbox_limit, self.rules.version, self._packed_rules]
+        arguments: list[Any] = [len(batch.moves), self._outbox_limit, rules.version, packed_rules]
         arguments += [mode, operation, self._one_call]
         for move in batch.moves:
             expected = "" if move.expected is None else move.expected
@@ -237,6 +244,70 @@ class RedisStore:
             while (reply := self._apply(self._keys.apply, arguments))[0] == b"busy":
                 time.sleep(0.002)
         return reply
+
+    # the rules
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that this store works under: those in force when it was opened, or taken over since."""
+        return self._in_force[0]
+
+    def enact(self, move: Move, rules: Rules, position: bytes) -> Outcome:
+        """Bring other rules into force, for an operator event at this log position, and move its offset.
+
+        What the change concerns is then to be settled (`Restructuring`). Raises RulesRefused for rules that
+        normalise otherwise.
+        """
+        former = self.rules
+        change = RulesChange((former,), rules)
+        if change.renormalised:
+            raise RulesRefused(change.renormalised)
+        begins, ends = change.untold, RulesChange((rules,), former).untold
+        expected = "" if move.expected is None else move.expected
+        arguments: list[Any] = [former.version, rules.version, rules.to_json(), position]
+        arguments += [partition_field(move.topic, move.partition), expected, move.next]
+        keys = self._keys
+        with translated():
+            reply = self._enact(
+                [keys.meta, keys.offsets, keys.pending], [*arguments, len(begins), *begins, *ends]
+            )
+        if reply[0] == b"fenced":
+            return _fenced(Batch((move,), ()), reply[1:])
+        if reply[0] == b"rules":
+            return OtherRules(reply[1].decode())
+        self.take_rules()
+        return Applied(0)
+
+    def take_rules(self) -> bool:
+        """Take over the rules in force, if an operator event brought them; whether they are taken.
+
+        Rules that were in force before count as well: a Redis that went back in time goes back to them.
+        """
+        with translated():
+            version, text, brought_by = self._redis.hmget(self._keys.meta, "rules", "rules_json", "rules_by")
+        named = (version or b"").decode()
+        if named == self.rules.version:
+            return True
+        if brought_by is None and named not in self._known:
+            return False
+        rules = Rules.from_json(text.decode())
+        if RulesChange((self.rules,), rules).renormalised:
+            return False
+        self._known.add(named)
+        self._in_force = _packed(rules)
+        log.warning("other rules are in force, version %s: going on under them", named)
+        return True
+
+    def rescanned(self) -> int:
+        """How many entities the last change of the rules has changed so far."""
+        with translated():
+            return int(self._redis.hget(self._keys.meta, "rescanned") or 0)
+
+    def untold(self) -> Iterator[Mapping[str, str]]:
+        """What only the log can tell since rules changed: what was blocked and no longer is."""
+        with translated():
+            found = self._redis.hscan_iter(self._keys.pending, count=1000)
+            yield from (json.loads(field) for field, _ in found if field[:1] == b"{" and len(field) != 16)
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""
@@ -319,9 +390,22 @@ class RedisStore:
         entries = streams[0] if streams else ()
         if entries and isinstance(entries[0], list):  # RESP3 nests the entries once more
             entries = entries[0]
-        return [self._outbox_entry(entry_id.decode(), fields) for entry_id, fields in entries]
+        found = [self.unpacked(entry_id.decode(), fields) for entry_id, fields in entries]
+        return self._with_redacted(found, after, is_all=len(found) < limit)[:limit]
 
-    def _outbox_entry(self, entry_id: str, fields: Mapping[bytes, bytes]) -> OutboxEntry:
+    def _with_redacted(self, found: list[OutboxEntry], after: Cursor, is_all: bool) -> list[OutboxEntry]:
+        """Entries with those in their places that an erasure has redacted (`resolver.redact`)."""
+        with translated():
+            kept = self._redis.hgetall(self._keys.redacted)
+        if not kept:
+            return found
+        redacted = [_redacted_entry(entry_id.decode(), value) for entry_id, value in kept.items()]
+        last = None if is_all else _sequence(found[-1])
+        due = [one for one in redacted if _sequence(one) > after and (last is None or _sequence(one) < last)]
+        return sorted([*found, *due], key=_sequence)
+
+    def unpacked(self, entry_id: str, fields: Mapping[bytes, bytes]) -> OutboxEntry:
+        """An entry of the outbox, from its fields."""
         generation, number = (int(part) for part in entry_id.split("-"))
         made = unpack_transitions(fields[b"made"], self.keyring, self._namespace, generation, number)
         return OutboxEntry(entry_id, int(fields[b"ms"]), tuple(made))
@@ -332,7 +416,9 @@ class RedisStore:
         """
         keys = self._keys
         with translated():
-            reply = self._advance([keys.meta, keys.cursor, keys.outbox], [*expected, *to, published])
+            reply = self._advance(
+                [keys.meta, keys.cursor, keys.outbox, keys.redacted], [*expected, *to, published]
+            )
         return bool(reply)
 
     def hold_lock(self, token: str, ttl_ms: int) -> bool:
@@ -406,7 +492,7 @@ class RedisStore:
         order = self.rules.limits
         limit, position = min(
             ((one.limit, one.oldest[one.limit.most][1]) for one in crossed),
-            key=lambda one: (one[1], order.index(one[0])),
+            key=lambda one: (one[1], order.index(one[0]) if one[0] in order else len(order)),
         )
         return quarantine_reason(limit.partner_type, limit.most, position)
 
@@ -544,6 +630,28 @@ class RedisStore:
         """
         with translated():
             check_graph(self._redis, self._keys, self.keyring, self.rules)
+
+
+def rules_in_force(client: "redis.Redis", namespace: str) -> Rules | None:
+    """The rules in force in a namespace, whichever the settings have; None for one that is empty."""
+    with translated():
+        text: Any = client.hget(Keys(namespace).meta, "rules_json")
+    return None if text is None else Rules.from_json(text.decode())
+
+
+def _packed(rules: Rules) -> tuple[Rules, bytes]:
+    """Rules, and what the script needs of them."""
+    return rules, pack_rules(rules)
+
+
+def _sequence(entry: OutboxEntry) -> Cursor:
+    generation, number = (int(part) for part in entry.entry_id.split("-"))
+    return Cursor(generation, number)
+
+
+def _redacted_entry(entry_id: str, value: bytes) -> OutboxEntry:
+    ms, *lines = value.split(b"\n")
+    return OutboxEntry(entry_id, int(ms), tuple(from_json(line) for line in lines))
 
 
 def _is_out(record: bytes | None) -> bool:

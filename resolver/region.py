@@ -43,6 +43,7 @@ class Region:
     namespace: str
     store: RedisStore
     roots: Collection[bytes]  # identifiers that are walked although they may be in no entity
+    is_dry: bool = False  # nothing is flagged: what is read is to be looked at only
     nodes: dict[bytes, NodeRecord] = field(default_factory=dict)
     homes: dict[bytes, int] = field(default_factory=dict)
     entities: dict[int, SlotRecord] = field(default_factory=dict)
@@ -55,7 +56,9 @@ class Region:
     def __post_init__(self) -> None:
         self._redis: Any = self.client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(self.namespace)
-        self._flag = self.client.register_script(script("hash", "records", "flag"))
+        self._flag = self.client.register_script(
+            script("hash", "records", "homes" if self.is_dry else "flag")
+        )
         self._chunks = self.client.register_script(script("chunks"))
         self._tree = self.client.register_script(script("tree"))
 
@@ -68,10 +71,18 @@ class Region:
                 reached |= dict.fromkeys(self._walk(page))
             frontier = [key for key in reached if key not in self.walked]
 
+    def look(self, keys: Sequence[bytes]) -> None:
+        """Read some identifiers, their links and whom these name, and no further. Flags nothing."""
+        others: set[bytes] = set()
+        for handles in self._handles(self._read_nodes(keys)):
+            others |= self._read_links(handles)
+        for page in pages([other for other in others if other not in self.nodes]):
+            self._read_nodes(page)
+
     def _walk(self, keys: Sequence[bytes]) -> list[bytes]:
         """Read some identifiers and their links; what is reached by them and is to be walked, too."""
         self.walked.update(keys)
-        self._locate(keys)
+        self.locate(keys)
         nodes = self._read_nodes(keys)
         self.walked.difference_update(
             key for key in keys if key not in self.nodes
@@ -92,7 +103,7 @@ class Region:
         node = self.nodes.get(key)
         return node is not None and (node.slot != 0 or key in self.roots)
 
-    def _locate(self, keys: Sequence[bytes]) -> None:
+    def locate(self, keys: Sequence[bytes]) -> None:
         """Flag the entities of some identifiers, and know in which they are."""
         with translated():
             homes, entities, way = self._flag([self._keys.nodes, self._keys.slots], keys)
@@ -145,6 +156,15 @@ class Region:
                 found, waiting = self._tree([self._keys.chunks], [_PAGE, *waiting])
             yield from found
 
+    def put(self, handle: bytes, link: LinkRecord) -> None:
+        """Take a link for there that is not, or with more evidence than it has."""
+        known = self.links.get(handle, link)
+        self.links[handle] = LinkRecord(
+            max(known.last_ms, link.last_ms), min(known.first, link.first), link.keys
+        )
+        for key in link.keys:
+            self.links_of[key].add(handle)
+
     def suspended(self) -> Iterator[bytes]:
         """The fields of all links that are suspended, in the region or elsewhere."""
         with translated():
@@ -174,7 +194,7 @@ class Region:
             self._read_nodes(page)
         fresh = [key for key in named if self._is_walkable(key)]
         for page in pages([key for key in fresh if key in self.walked]):
-            self._locate(page)
+            self.locate(page)
         self.read(fresh)
         self._follow()
         return named
@@ -185,7 +205,7 @@ class Region:
         moved: dict[int, int] = {}
         for page in pages(anyone.items()):
             before = [slot for slot, _ in page]
-            self._locate([key for _, key in page])
+            self.locate([key for _, key in page])
             moved |= {slot: self.homes[key] for slot, (_, key) in zip(before, page, strict=True)}
         self.homes = {key: moved.get(slot, slot) for key, slot in self.homes.items()}
 

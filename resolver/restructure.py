@@ -35,8 +35,11 @@ from resolver.packing import (
     pack_slot,
 )
 from resolver.parts import Answer, Part
+from resolver.redact import Redaction
 from resolver.redis_store import RedisStore, script, translated
 from resolver.region import Region, pages
+from resolver.rescan import Rescan
+from schemas.errors import SettingsError
 
 log = logging.getLogger("nexus.restructure")
 
@@ -45,6 +48,7 @@ _RECENT = 32  # entries that the record itself holds
 _TRIES = 3  # before events that touch the region are told to wait
 _HOLD_MS = 10_000
 _LOCK_MS = 30_000
+_SETTLED_AT_ONCE = 1_000  # identifiers that a change of the rules may leave to one restructuring
 
 Step = Callable[[str], None]
 
@@ -74,7 +78,8 @@ class Restructuring:
     def is_due(self) -> bool:
         """Whether anything is to be settled."""
         with translated():
-            return bool(self._redis.hlen(self._keys.todo) or self._redis.hexists(self._keys.meta, "job"))
+            is_left = self._redis.hlen(self._keys.todo) or self._redis.scard(self._keys.redact)
+            return bool(is_left or any(self._redis.hmget(self._keys.meta, "job", "rescan")))
 
     def run(self) -> int:
         """Settle whatever is to be settled; how many identifiers. 0 also when somebody else does."""
@@ -83,7 +88,10 @@ class Restructuring:
             return 0
         try:
             while self.is_due() and self._hold(token):
+                Redaction(self._client, self._namespace, self._store).run()
                 settled += self._once(token)
+                if self._is_rescan_due():
+                    settled += self._rescan(token)
         finally:
             with translated():
                 self._unlock([self._keys.worker], [token])
@@ -93,8 +101,36 @@ class Restructuring:
         with translated():
             return bool(self._lock([self._keys.worker], [token, _LOCK_MS]))
 
+    def _is_rescan_due(self) -> bool:
+        with translated():
+            return bool(self._redis.hexists(self._keys.meta, "rescan"))
+
+    def _rescan(self, token: str) -> int:
+        """Find and settle what a change of the rules concerns; begins anew where somebody else takes over."""
+        if not self._store.take_rules():
+            raise SettingsError(
+                "other rules are in force than those of these settings: put them there, and start anew"
+            )
+        rescan, settled = Rescan(self._client, self._namespace, self._store), 0
+        for is_all_due in rescan.steps():
+            self._step("rules-page")
+            while self._is_to_settle(is_all_due):
+                if not self._hold(token):
+                    return settled
+                settled += self._once(token)
+            if not self._hold(token):
+                return settled
+        return settled
+
+    def _is_to_settle(self, is_all_due: bool) -> bool:
+        with translated():
+            left = self._redis.hlen(self._keys.todo)
+            is_begun = self._redis.hexists(self._keys.meta, "job")
+        return bool(left >= _SETTLED_AT_ONCE or (is_all_due and (left or is_begun)))
+
     def _once(self, token: str) -> int:
         keys = self._keys
+        self._store.take_rules()  # an answer under other rules would be no harm, and in vain
         with translated():
             reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
         if reply[0] == b"visible":
@@ -121,22 +157,37 @@ class Restructuring:
         )
         return len(todo)
 
-    def _prepare_and_flip(self, region: Region, todo: Mapping[bytes, bytes], token: str) -> None:
+    def _prepare_and_flip(self, region: Region, todo: dict[bytes, bytes], token: str) -> None:
         known = {b"k" + key for key in todo}
         beside = _Beside(self._redis, self._keys)
         tries = 0
         while True:
             answer = Answer(region, todo, self._store.rules)
+            if answer.unread:
+                known |= self._read_also(region, todo, answer.unread)
+                continue
             answer.tell()
             beside.prepare(answer)
             self._step("restructure-prepared")
             if self._try_flip(answer, len(known)):
+                with translated():
+                    self._redis.hincrby(self._keys.meta, "rescanned", answer.changed)
                 return
             tries += 1
             self._hold(token)
             if tries >= _TRIES:
                 self._make_wait()
             known |= self._refresh(region, known)
+
+    def _read_also(self, region: Region, todo: dict[bytes, bytes], keys: Iterable[bytes]) -> set[bytes]:
+        """Settle some more; what `touched` has of them."""
+        cause = min(todo.values())
+        todo |= dict.fromkeys(keys, cause)  # the roots of the region as well
+        noted = {b"k" + key for key in keys}
+        with translated():
+            self._redis.sadd(self._keys.touched, *noted)
+        region.read(keys)
+        return noted
 
     def _refresh(self, region: Region, known: set[bytes]) -> set[bytes]:
         with translated():

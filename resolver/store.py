@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from schemas.identifiers import EntityType, Identifier
+from schemas.rules import Rules
 from schemas.transitions import QuarantineReason, Transition
 
 
@@ -67,12 +68,14 @@ class Command:
 class Batch:
     """What one atomic call moves: partitions, and the links in log order (then by link key).
 
-    An operator event is a batch of its own: the move of the control partition, and one command.
+    An operator event is a batch of its own: the move of the control partition, and one command. `rules` is
+    the version of the rules that it was made under; empty for those of the store.
     """
 
     moves: tuple[Move, ...]
     evidence: tuple[Evidence, ...]
     command: Command | None = None
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,16 @@ class Store(Protocol):
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""
+
+    @property
+    def rules(self) -> Rules:
+        """The rules that the store works under."""
+
+    def enact(self, move: Move, rules: Rules, position: bytes) -> Outcome:
+        """Bring other rules into force, and move the offset of the operator event that says so."""
+
+    def take_rules(self) -> bool:
+        """Take over the rules in force, if an operator event brought them; whether they are taken."""
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""

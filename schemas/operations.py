@@ -6,6 +6,7 @@
 
 - `together` and `apart` name two identifiers, `a` and `b`; `block`, `unblock` and `release` one,
   `identifier`.
+- `rules` brings other rules into force: `rules` has all of them, as the store keeps them.
 - `erase` names an `entity_type` and keys alone, in hex: those `erased`, and the quarantined ones that they
   touched, which are `blocked` from then on. It holds no value: it must not keep what it is there to remove.
 - `who` and `why` are for people: nothing is computed from them.
@@ -14,15 +15,17 @@ An operator event acts on the whole log, whatever its place in it. Of two that c
 one counts, by log position: (`ingested_at`, `nexus-operator`, `operation_id`).
 """
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.assembly import check_text, ingestion_instant
-from schemas.errors import BadMessage, BadValue
+from schemas.errors import BadMessage, BadValue, WrongRule
 from schemas.events import Json, Message, log_position
 from schemas.identifiers import KEY_BYTES, EntityType, Identifier, MakeIdentifier, identifier
+from schemas.rules import Rules
 from schemas.strict_json import canonical, parse
 from schemas.validation import refusal
 
@@ -40,7 +43,7 @@ MAX_WHO_BYTES: Final = 256
 
 PairKind = Literal["together", "apart"]
 OneKind = Literal["block", "unblock", "release"]
-Kind: TypeAlias = PairKind | OneKind | Literal["erase"]
+Kind: TypeAlias = PairKind | OneKind | Literal["erase", "rules"]
 
 _HEX_KEY: Final = f"^[0-9a-f]{{{2 * KEY_BYTES}}}$"
 
@@ -48,7 +51,7 @@ _HEX_KEY: Final = f"^[0-9a-f]{{{2 * KEY_BYTES}}}$"
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operator event. `identifiers`: two of a pair, one of the others, none of an erasure, whose keys are
-    in `erased` and `blocked`.
+    in `erased` and `blocked`, and none of `rules`, which is about persons and groups alike.
     """
 
     kind: Kind
@@ -60,6 +63,7 @@ class Operation:
     identifiers: tuple[Identifier, ...] = ()
     erased: tuple[bytes, ...] = ()
     blocked: tuple[bytes, ...] = ()
+    rules: Rules | None = None
 
     def position(self, ingested_at_ms: int) -> bytes:
         """Its log position, when it came in at this instant."""
@@ -106,9 +110,15 @@ class _EraseShape(_OperationShape):
     )
 
 
-_Known: TypeAlias = Annotated[_PairShape | _OneShape | _EraseShape, Field(discriminator="operation")]
-_KNOWN: Final[TypeAdapter[_PairShape | _OneShape | _EraseShape]] = TypeAdapter(_Known)
-_KINDS: Final = ("together", "apart", "block", "unblock", "release", "erase")
+class _RulesShape(_OperationShape):
+    operation: Literal["rules"]
+    rules: dict[str, Any]
+
+
+_AnyShape: TypeAlias = _PairShape | _OneShape | _EraseShape | _RulesShape
+_Known: TypeAlias = Annotated[_AnyShape, Field(discriminator="operation")]
+_KNOWN: Final[TypeAdapter[_AnyShape]] = TypeAdapter(_Known)
+_KINDS: Final = ("together", "apart", "block", "unblock", "release", "erase", "rules")
 
 
 def encode_operation(operation: Operation) -> bytes:
@@ -130,6 +140,8 @@ def encode_operation(operation: Operation) -> bytes:
             "erased": [key.hex() for key in operation.erased],
             "blocked": [key.hex() for key in operation.blocked],
         }
+    elif operation.rules is not None:
+        message["rules"] = json.loads(operation.rules.to_json())
     elif operation.kind in ("together", "apart"):
         message |= {"a": named[0], "b": named[1]}
     else:
@@ -182,8 +194,17 @@ def _operation(payload: dict[str, Json], make: MakeIdentifier) -> Operation:
         erased = tuple(sorted({bytes.fromhex(key) for key in shape.erased}))
         blocked = {bytes.fromhex(key) for key in shape.blocked}.difference(erased)
         return Operation(shape.operation, shape.entity_type, *common, (), erased, tuple(sorted(blocked)))
+    if isinstance(shape, _RulesShape):
+        return Operation(shape.operation, "person", *common, rules=_rules(shape.rules))
     identifiers = _identifiers(shape, make)
     return Operation(shape.operation, identifiers[0].entity_type, *common, identifiers)
+
+
+def _rules(written: dict[str, Any]) -> Rules:
+    try:
+        return Rules.from_json(json.dumps(written))
+    except WrongRule as error:
+        raise BadMessage("schema", str(error)) from None
 
 
 def _refusal(error: ValidationError) -> BadMessage:

@@ -10,13 +10,14 @@ from flows.bench.figures import Figure, middle, quantile
 from flows.bench.filling import IDENTIFIERS_EACH, Feed, Link, named, person
 from flows.bench.place import Place
 from flows.wiring import Wiring
-from resolver.store import Applied, Batch, Command
+from resolver.store import Batch, Command
 from schemas.identifiers import Identifier
 
 _ONE_CALL, _LARGE = 10_000, 100_000  # identifiers of an entity
-_ENTITIES, _LARGE_ENTITIES = 7, 3  # of each kind
+_ENTITIES, _LARGE_ENTITIES = 7, 2  # of each kind
 _SPAN_S = 1.0  # of the stream, with a split in it and without
 _SHORTEST_S = 0.2  # for a batch of the stream to be due
+_LOOK_S, _PATIENCE_S = 0.005, 120.0
 _BYSTANDERS = 1_000  # customers that the stream tells more about
 _ROOM = 1_000_000  # for the numbers of one entity's customers
 
@@ -84,7 +85,7 @@ def _in_one_call(parts: Wiring, scale: float) -> Iterator[Figure]:
         for at, kind in enumerate(kinds)
     }
     feed = _filled(parts, [one for group in groups.values() for one in group])
-    with beside(parts.settings, _bystanders()) as stream:
+    with beside(parts.settings, "beside", _bystanders()) as stream:
         waits = _Waits(stream, parts, feed, max(_SPAN_S * scale, _SHORTEST_S))
         for (way, in_two), group in groups.items():
             took = [waits.split(one) for one in group]
@@ -97,15 +98,28 @@ def _in_one_call(parts: Wiring, scale: float) -> Iterator[Figure]:
 
 def _in_several(parts: Wiring, scale: float) -> Iterator[Figure]:
     number, customers = max(1, round(_LARGE_ENTITIES * scale)), _customers(_LARGE * scale)
-    group = [Joined(1 + n, customers, "quarantine", in_two=True) for n in range(number)]
+    group = [Joined(1 + n, customers, "quarantine", in_two=True) for n in range(2 * number)]
     feed = _filled(parts, group)
-    touched = [*_bystanders(), *(one.email for one in group for _ in range(_BYSTANDERS // 10))]
-    with beside(parts.settings, touched) as stream:
-        waits = _Waits(stream, parts, feed, _SHORTEST_S)
-        took = [waits.split(one) for one in group]
-    what = f"quarantine of what joins {IDENTIFIERS_EACH * customers:,} identifiers"
-    yield Figure("split", f"{what}, until it is visible", middle(took), "ms")
-    yield from waits.figures("until it is visible", at_most=250)
+    what = f"quarantine of what joins {IDENTIFIERS_EACH * customers:,}"
+    for those, touched, which in (
+        (group[:number], _bystanders(), "a stream about others"),
+        (group[number:], _one_in_ten(group[number:]), "one event in ten about it"),
+    ):
+        with beside(parts.settings, which.replace(" ", "-"), touched) as stream:
+            waits = _Waits(stream, parts, feed, _SHORTEST_S)
+            took = [waits.split(one) for one in those]
+        yield Figure("split", f"{what} until visible, {which}", middle(took), "ms")
+        yield from waits.figures(f"until it is settled, {which}", at_most=250)
+
+
+def _one_in_ten(joined: list[Joined]) -> list[Identifier]:
+    """After each nine addresses of bystanders, one in the midst of an entity that is to come apart."""
+    others = _bystanders()
+    return [
+        one
+        for at in range(0, len(others), 9)
+        for one in (*others[at : at + 9], joined[at // 9 % len(joined)].email)
+    ]
 
 
 def _customers(identifiers: float) -> int:
@@ -129,26 +143,37 @@ class _Waits:
 
     def __init__(self, stream: Beside, parts: Wiring, feed: Feed, span_s: float) -> None:
         self._stream, self._parts, self._feed, self._span_s = stream, parts, feed, span_s
+        self._restructuring = parts.restructuring(lambda _: None)
         self._without: list[float] = []
         self._during: list[float] = []
 
     def split(self, one: Joined) -> float:
         """Milliseconds until it had come apart for everybody."""
         batch = one.end(self._parts, self._feed)
-        self._without += self._watch(lambda: time.sleep(self._span_s))[0]
-        during, took_ms = self._watch(lambda: _bring_in(self._parts, batch))
-        self._during += during
-        state = self._parts.store.standing(self._parts.keyring.key(one.bridge)).state
-        assert state in ("quarantined", "blocked"), f"the bridge is still {state}"
-        return took_ms
+        self._stream.until_on_time()
+        self._without += self._watch(lambda: time.sleep(self._span_s))
+        visible_ms: list[float] = []
+        self._during += self._watch(lambda: visible_ms.append(self._bring_in(one, batch)))
+        return visible_ms[0]
 
-    def _watch(self, work: Callable[[], None]) -> tuple[list[float], float]:
-        """The stream's batches while this is done, but for a span at least; and how long it took."""
+    def _watch(self, work: Callable[[], None]) -> list[float]:
+        """The stream's batches while this is done, but for a span at least."""
         began = time.monotonic_ns()
         work()
-        ended = time.monotonic_ns()
-        time.sleep(max(0.0, self._span_s - (ended - began) / 1e9))
-        return self._stream.during(began, time.monotonic_ns()), (ended - began) / 1e6
+        time.sleep(max(0.0, self._span_s - (time.monotonic_ns() - began) / 1e9))
+        return self._stream.during(began, time.monotonic_ns())
+
+    def _bring_in(self, one: Joined, batch: Batch) -> float:
+        """Return when nothing is left to be settled, with the milliseconds until it was visible."""
+        key, began = self._parts.keyring.key(one.bridge), time.perf_counter()
+        self._feed.apply(batch)
+        ended = time.perf_counter()
+        while self._parts.store.standing(key).state == "in":  # it was left to bounded calls
+            _look_again(began)
+            ended = time.perf_counter()
+        while self._restructuring.is_due():
+            _look_again(began)
+        return (ended - began) * 1e3
 
     def figures(self, when: str, at_most: float | None = None) -> Iterator[Figure]:
         """What the stream saw of it."""
@@ -159,8 +184,6 @@ class _Waits:
         yield Figure("split", f"slowest batch {when}", max(self._during), "ms")
 
 
-def _bring_in(parts: Wiring, batch: Batch) -> None:
-    """Return when the batch is in and what it brings about is visible."""
-    outcome = parts.store.apply(batch)
-    assert isinstance(outcome, Applied), outcome
-    # HERE: what was left to bounded calls is restructured (`resolver.restructure`) until nothing is left.
+def _look_again(began: float) -> None:
+    assert time.perf_counter() < began + _PATIENCE_S, "what was left to bounded calls is not settled"
+    time.sleep(_LOOK_S)

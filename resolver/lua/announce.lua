@@ -17,13 +17,17 @@ local function announce_old(slot)
   local was, pieces = slots[slot].senior, pieces_of[slot] or {}
   local cause = {position = dirty[slot].position, entity_type = slots[slot].entity_type}
   if wiped[slot] then return tell.erased(cause, was, wiped[slot]) end
+  local alone = singles[slot] or {}
+  local n = #pieces + #alone
   local told = 0
+  if n == 1 and alone[1] and alone[1] ~= was then tell.relabelled(cause, alone[1], was) end
+  if n > 1 then told = tell.singles(cause, was, alone, n) end
   for _, piece in ipairs(pieces) do
-    if piece.senior ~= was and #pieces == 1 then
+    if piece.senior ~= was and n == 1 then
       tell.relabelled(cause, piece.senior, was)
     elseif piece.senior ~= was then
       told = told + 1
-      tell.split(cause, was, piece.senior, told, #pieces, piece.keys)
+      tell.split(cause, was, piece.senior, told, n, piece.keys)
     end
   end
 end
@@ -74,6 +78,7 @@ rebuild = function(default)
   for _, part in ipairs(parts) do announce_part(part, default) end
   local kept = give_slots()
   for _, part in ipairs(parts) do write_part(part) end
+  for slot, keys in pairs(singles) do write_singles(slot, keys) end
   point_nodes(kept)
   note_suspended()
 end

@@ -19,6 +19,11 @@ local function parse_command()
   if at < #operation then keys(command.blocked) end
 end
 
+-- What waits in the outbox may name what is erased: it is to be redacted.
+local function redact(key)
+  if pending > 0 then to_redact[#to_redact + 1] = key end
+end
+
 local function forget_count(key)
   local node = nodes[key]
   node.quarantined, node.partners, quarantine[key] = false, nil, nil
@@ -151,6 +156,7 @@ local function erase()
     end
     if mark(key, 'e', command.position) then
       marks[key], erased_now[key] = {marked(key, 'e')}, true
+      redact(key)
       if nodes[key] then
         gone[key] = true
         keys[#keys + 1] = key
@@ -174,7 +180,10 @@ local function say_only()
   for i, key in ipairs(keys) do
     if mark(key, what, command.position, #keys == 2 and ABOUT[what] == 'pair' and keys[3 - i] or nil) then
       new_todo[key] = command.position
-      if what == 'e' then marks[key] = {marked(key, 'e')} end
+      if what == 'e' then
+        marks[key] = {marked(key, 'e')}
+        redact(key)
+      end
     end
   end
   for _, key in ipairs(command.blocked) do

@@ -3,20 +3,34 @@
 -- which the reason is exact however late an event arrives, and which are never more than the limit and one.
 --
 -- Quarantine record: 1 byte number of limits crossed, times: 1 byte length + type of the partners, 2 bytes most,
---   2 bytes count, times: 16 bytes partner, 2 bytes length + log position, oldest first.
-local quarantine, dirty_quarantine = {}, {} -- key -> type of the partners -> {most, oldest = {{key, position}}}
+--   2 bytes count, 4 bytes length of what follows, count times: 16 bytes partner, 2 bytes length + log position, youngest
+--   first: a partner that comes later than that one is of no interest, which is nearly every one.
+local quarantine, dirty_quarantine = {}, {} -- key -> type of the partners -> {most, count, packed or oldest}
 local crossed = {}                          -- {key, limit} of this call
+
+local function pack_oldest(group)
+  local parts = {}
+  for i = #group.oldest, 1, -1 do
+    local partner = group.oldest[i]
+    parts[#parts + 1] = partner[1] .. struct.pack('>I2', #partner[2]) .. partner[2]
+  end
+  return table.concat(parts)
+end
 
 local function quarantine_record(groups)
   local parts, n = {}, 0
   for kind, group in pairs(groups) do
     n = n + 1
-    parts[#parts + 1] = string.char(#kind) .. kind .. struct.pack('>I2I2', group.most, #group.oldest)
-    for _, partner in ipairs(group.oldest) do
-      parts[#parts + 1] = partner[1] .. struct.pack('>I2', #partner[2]) .. partner[2]
-    end
+    local packed = group.packed or pack_oldest(group)
+    parts[#parts + 1] = string.char(#kind) .. kind .. struct.pack('>I2I2I4', group.most, group.count, #packed) .. packed
   end
   return string.char(n) .. table.concat(parts)
+end
+
+local function youngest(group)
+  if group.oldest then return unpack(group.oldest[#group.oldest]) end
+  local size = struct.unpack('>I2', group.packed, 17)
+  return string.sub(group.packed, 1, 16), string.sub(group.packed, 19, 18 + size)
 end
 
 local read_quarantine, count, oldest_partners
@@ -26,15 +40,10 @@ do
     for _ = 1, string.byte(record) do
       local length = string.byte(record, at)
       local kind = string.sub(record, at + 1, at + length)
-      local most, count = struct.unpack('>I2I2', record, at + 1 + length)
-      at = at + 5 + length
-      local oldest = {}
-      for i = 1, count do
-        local size = struct.unpack('>I2', record, at + 16)
-        oldest[i] = {string.sub(record, at, at + 15), string.sub(record, at + 18, at + 17 + size)}
-        at = at + 18 + size
-      end
-      groups[kind] = {most = most, oldest = oldest}
+      local most, count, size = struct.unpack('>I2I2I4', record, at + 1 + length)
+      at = at + 9 + length
+      groups[kind] = {most = most, count = count, packed = string.sub(record, at, at + size - 1)}
+      at = at + size
     end
     return groups
   end
@@ -48,21 +57,33 @@ do
     for i, key in ipairs(wanted) do quarantine[key] = parse_quarantine(records[i]) end
   end
 
+  local function take_apart(group)
+    local at, packed, oldest = 1, group.packed, {}
+    for i = group.count, 1, -1 do
+      local size = struct.unpack('>I2', packed, at + 16)
+      oldest[i] = {string.sub(packed, at, at + 15), string.sub(packed, at + 18, at + 17 + size)}
+      at = at + 18 + size
+    end
+    group.oldest, group.packed = oldest, nil
+  end
+
   -- A partner at a position: kept if it is among the oldest. True if something changed.
   local function offer(group, key, position)
-    local oldest, place = group.oldest, #group.oldest + 1
+    local last_key, last_position = youngest(group)
+    if not senior(position, key, last_position, last_key) then return false end
+    if group.packed then take_apart(group) end
+    local oldest = group.oldest
+    local place = #oldest
     for i, partner in ipairs(oldest) do
       if partner[1] == key then
         if not before(position, partner[2]) then return false end
-        table.remove(oldest, i)
-        place = #oldest + 1
+        place = i
         break
       end
     end
+    table.remove(oldest, place)
     while place > 1 and senior(position, key, oldest[place - 1][2], oldest[place - 1][1]) do place = place - 1 end
-    if place > group.most + 1 then return false end
     table.insert(oldest, place, {key, position})
-    oldest[group.most + 2] = nil
     return true
   end
 
@@ -72,31 +93,49 @@ do
     return at
   end
 
+  -- What a call adds to a list of partners is put to it at its end: lists may be as long as limits are high.
+  local counting = {}
+
+  local function add_partner(key, node, kind, other)
+    local list = node.partners and node.partners[kind] or ''
+    counting[key] = counting[key] or {}
+    local added = counting[key][kind] or {seen = {}, more = {}}
+    if added.seen[other] or holds(list, other) then return false end
+    counting[key][kind], added.seen[other] = added, true
+    added.more[#added.more + 1] = other
+    return #list / 16 + #added.more
+  end
+
   local function count_against(limit, node, key, link)
-    local group = node.quarantined and quarantine[key] and quarantine[key][limit.partner_type]
-    local list = node.partners and node.partners[limit.partner_type] or ''
-    local length = #list
+    local kind = limit.partner_type
+    local group = node.quarantined and quarantine[key] and quarantine[key][kind]
+    local most
     for i, other in ipairs(link.keys) do
-      if other ~= key and (limit.partner_type == '' or type_of(link.names[i]) == limit.partner_type) then
+      if other ~= key and (kind == '' or type_of(link.names[i]) == kind) then
         if group then
           if offer(group, other, link.position) then dirty_quarantine[key] = true end
-        elseif not holds(list, other) then
-          list = list .. other
+        else
+          most = add_partner(key, node, kind, other) or most
         end
       end
     end
-    if #list == length then return end
-    node.partners = node.partners or {}
-    node.partners[limit.partner_type] = list
-    if #list / 16 > limit.most then crossed[#crossed + 1] = {key = key, limit = limit, link = link} end
+    if most and most > limit.most then crossed[#crossed + 1] = {key = key, limit = limit, link = link} end
   end
 
-  count = function(link)
-    if #link.keys < 2 then return end
-    for i, key in ipairs(link.keys) do
+  count = function(links)
+    for _, link in ipairs(links) do
+      for i, key in ipairs(#link.keys > 1 and link.keys or {}) do
+        local node = nodes[key]
+        for _, limit in ipairs(limits[type_of(link.names[i])] or {}) do
+          if not node.released and not node.blocked then count_against(limit, node, key, link) end
+        end
+      end
+    end
+    for key, kinds in pairs(counting) do
       local node = nodes[key]
-      for _, limit in ipairs(limits[type_of(link.names[i])] or {}) do
-        if not node.released and not node.blocked then count_against(limit, node, key, link) end
+      node.partners = node.partners or {}
+      for kind, added in pairs(kinds) do
+        node.partners[kind] = (node.partners[kind] or '') .. table.concat(added.more)
       end
     end
   end
@@ -105,7 +144,7 @@ do
   oldest_partners = function(key, limit)
     local handles = listed(nodes[key].links, nodes[key].older)
     read_links(handles)
-    local others, group, seen = {}, {most = limit.most, oldest = {}}, {}
+    local others, seen, oldest = {}, {}, {}
     for _, handle in ipairs(handles) do
       for _, other in ipairs(link_of[handle] and link_of[handle].keys or {}) do others[#others + 1] = other end
     end
@@ -114,15 +153,19 @@ do
       local link = link_of[handle]
       for _, other in ipairs(link and link.keys or {}) do
         if other ~= key and (limit.partner_type == '' or type_of(nodes[other].name) == limit.partner_type) then
-          if not seen[other] or before(link.position, seen[other]) then seen[other] = link.position end
+          local known = seen[other]
+          if not known or link.first_ms < known.first_ms
+            or (link.first_ms == known.first_ms and before(link.position, known.position)) then seen[other] = link end
         end
       end
     end
-    local n = 0
-    for other, position in pairs(seen) do
-      offer(group, other, position)
-      n = n + 1
-    end
-    return group, n, seen
+    for other, link in pairs(seen) do oldest[#oldest + 1] = {other, link.position, link.first_ms} end
+    table.sort(oldest, function(a, b)
+      if a[3] ~= b[3] then return a[3] < b[3] end
+      return senior(a[2], a[1], b[2], b[1])
+    end)
+    local n = #oldest
+    for i = limit.most + 2, n do oldest[i] = nil end
+    return {most = limit.most, count = #oldest, oldest = oldest}, n, seen
   end
 end

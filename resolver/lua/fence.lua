@@ -38,6 +38,7 @@ redis.call('HLEN', HISTORY)
 redis.call('HLEN', QUARANTINE)
 redis.call('HLEN', PENDING)
 redis.call('SCARD', TOUCHED)
+redis.call('SCARD', REDACT)
 redis.call('HLEN', MOVING)
 local has_todo = redis.call('HLEN', TODO) > 0
 local has_synonyms = redis.call('HLEN', SYNONYMS) > 0

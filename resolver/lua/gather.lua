@@ -22,6 +22,7 @@ local function take_slot(slot, cause)
   old_slots[#old_slots + 1] = slot
   dirty[slot] = dirty[slot] or cause
   members_of[slot], chunks_of[slot] = listed(slots[slot].members, slots[slot].older)
+  spend(#members_of[slot])
   for _, key in ipairs(members_of[slot]) do
     old_of[key] = slot
     want(key)
@@ -44,7 +45,15 @@ local function links_to_follow(keys)
   for _, key in ipairs(keys) do
     local node = nodes[key]
     if in_graph(node) or (node and is_left[key] and has_suspended) then
-      for _, handle in ipairs((listed(node.links, node.older))) do
+      local links, n = node.links, #handles
+      for at = 1, #links, 16 do
+        local handle = string.sub(links, at, at + 15)
+        if not in_links[handle] then
+          in_links[handle], n = true, n + 1
+          handles[n] = handle
+        end
+      end
+      for _, handle in ipairs(node.older ~= 0 and listed('', node.older) or {}) do
         if not in_links[handle] then
           in_links[handle] = true
           handles[#handles + 1] = handle

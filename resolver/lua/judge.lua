@@ -5,7 +5,7 @@
 -- parent     key -> key, for every identifier of the region that is in the graph
 -- refused    field of the suspended hash -> {reason, roots}; admitted: fields
 -- edges      {rank, keys, field of the suspended hash, first_ms, position}
-local parent, values_at, aparts_at = {}, {}, {}
+local parent, sizes, values_at, aparts_at = {}, {}, {}, {}
 local refused, admitted = {}, {}
 local judge
 
@@ -18,14 +18,8 @@ local function root(key)
 end
 
 do
-  local sizes = {}
-
   local function is_constrained()
-    if has_unique then return true end
-    for _, key in ipairs(region) do
-      if marked(key, 'a') then return true end
-    end
-    return false
+    return has_unique or next(aparts_at) ~= nil
   end
 
   -- One of a pair that an operator or a synonym ties: an edge, if both are in the graph; told once.
@@ -137,9 +131,40 @@ do
     end
   end
 
+  -- Where no rule has a say, the order does not matter.
+  local function unite_all()
+    for _, link in ipairs(region_links) do
+      local host
+      for _, key in ipairs(link.keys) do
+        local r = parent[key] and root(key)
+        if r and host and r ~= host then
+          if sizes[r] > sizes[host] then r, host = host, r end
+          parent[r], sizes[host] = host, sizes[host] + sizes[r]
+        else
+          host = r or host
+        end
+      end
+    end
+    local edges, told = {}, {}
+    for key, others in pairs(synonyms) do
+      for _, other in ipairs(in_region[key] and others or {}) do tie(edges, told, 1, key, other) end
+    end
+    for key, entries in pairs(marks) do
+      for _, entry in ipairs(in_region[key] and entries or {}) do
+        if entry.what == 't' then tie(edges, told, 0, key, entry.other, entry.position) end
+      end
+    end
+    for _, edge in ipairs(edges) do
+      local roots = roots_of(edge.keys)
+      if #roots > 1 then unite(roots) end
+    end
+  end
+
   judge = function()
     prepare()
-    local edges, constrained = all_edges(), is_constrained()
+    local constrained = is_constrained()
+    if not constrained and not has_suspended then return unite_all() end
+    local edges = all_edges()
     if constrained then table.sort(edges, comes_first) end
     for _, edge in ipairs(edges) do
       local roots = #edge.keys > 1 and roots_of(edge.keys) or {}

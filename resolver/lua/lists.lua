@@ -20,7 +20,7 @@ end
 local function listed(recent, older)
   local entries, ids, waiting = {}, {}, {}
   local function take(data, from)
-    spend((#data + 1 - from) / 16)
+    if #entries > most_read then error(LARGE, 0) end
     for at = from, #data, 16 do entries[#entries + 1] = string.sub(data, at, at + 15) end
   end
   take(recent, 1)

@@ -48,7 +48,7 @@ local function load_slots()
   end
 end
 
--- A restructuring may read so many records in one call. Above that it ends with LARGE, and nothing was changed.
+-- A restructuring may read so many members and links in one call. Above that it ends with LARGE, and nothing was changed.
 local LARGE, BUSY, n_read = 'NEXUS large', 'NEXUS busy', 0
 
 local function spend(n)
@@ -57,11 +57,14 @@ local function spend(n)
 end
 
 local function parse_record(handle, record)
-  local ms, length = struct.unpack('>I6I2', record)
-  local link = {handle = handle, ms = ms, position = string.sub(record, 9, 8 + length), keys = {}}
-  for at = 9 + length, #record, 16 do link.keys[#link.keys + 1] = string.sub(record, at, at + 15) end
-  link.first_ms = struct.unpack('>I6', link.position)
-  return link
+  local sub = string.sub
+  local ms, length, first_ms = struct.unpack('>I6I2I6', record)
+  local keys, n = {}, 0
+  for at = 9 + length, #record, 16 do
+    n = n + 1
+    keys[n] = sub(record, at, at + 15)
+  end
+  return {handle = handle, ms = ms, first_ms = first_ms, position = sub(record, 9, 8 + length), keys = keys}
 end
 
 local function read_links(handles)

@@ -9,7 +9,7 @@ local function resolve_links()
   load_small(links)
   for i = 1, n_todo do introduce(links[i]) end
   if next(limits) then
-    for i = 1, n_todo do count(links[i]) end
+    count(links)
     cross()
   end
   for i = 1, n_todo do resolve(links[i]) end

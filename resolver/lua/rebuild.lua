@@ -20,42 +20,54 @@ local function is_senior(a, b)
   return senior(age[a].position, a, age[b].position, b)
 end
 
-local function part_at(key)
-  local part = part_of[root(key)]
-  if not part then
-    part = {keys = {}, pieces = {}, by_slot = {}, fresh = {}, senior = key}
-    part_of[root(key)], parts[#parts + 1] = part, part
-  end
-  return part
-end
-
-local function piece_at(part, slot, key)
-  local piece = part.by_slot[slot]
-  if not piece then
-    piece = {part = part, slot = slot, keys = {}, senior = key}
-    part.by_slot[slot] = piece
-    table.insert(part.pieces, piece)
-    pieces_of[slot] = pieces_of[slot] or {}
-    table.insert(pieces_of[slot], piece)
-  end
-  return piece
-end
-
-local function put(whole, key)
-  table.insert(whole.keys, key)
-  if is_senior(key, whole.senior) then whole.senior = key end
-end
-
-local function take_parts()
-  for _, key in ipairs(region) do
-    if parent[key] then
-      local part, slot = part_at(key), old_of[key]
-      put(part, key)
-      if slot and not wiped[slot] then put(piece_at(part, slot, key), key) else table.insert(part.fresh, key) end
+-- Most parts of what falls apart are identifiers that are alone: `singles` has them by the slot that they come from.
+local singles, take_parts = {}, nil
+do
+  local function part_at(key)
+    local part = part_of[root(key)]
+    if not part then
+      part = {keys = {}, pieces = {}, by_slot = {}, fresh = {}, senior = key}
+      part_of[root(key)], parts[#parts + 1] = part, part
     end
+    return part
   end
-  for _, one in pairs(refused) do
-    for _, r in ipairs(one.roots) do part_of[root(r)].tied = true end
+
+  local function piece_at(part, slot, key)
+    local piece = part.by_slot[slot]
+    if not piece then
+      piece = {part = part, slot = slot, keys = {}, senior = key}
+      part.by_slot[slot] = piece
+      table.insert(part.pieces, piece)
+      pieces_of[slot] = pieces_of[slot] or {}
+      table.insert(pieces_of[slot], piece)
+    end
+    return piece
+  end
+
+  local function put(whole, key)
+    table.insert(whole.keys, key)
+    if is_senior(key, whole.senior) then whole.senior = key end
+  end
+
+  local function is_single(key, slot)
+    return slot and sizes[root(key)] == 1 and not wiped[slot] and not values_at[key] and not aparts_at[key]
+  end
+
+  take_parts = function()
+    for _, key in ipairs(region) do
+      local slot = parent[key] and old_of[key]
+      if parent[key] and is_single(key, slot) and not next(refused) then
+        singles[slot] = singles[slot] or {}
+        table.insert(singles[slot], key)
+      elseif parent[key] then
+        local part = part_at(key)
+        put(part, key)
+        if slot and not wiped[slot] then put(piece_at(part, slot, key), key) else table.insert(part.fresh, key) end
+      end
+    end
+    for _, one in pairs(refused) do
+      for _, r in ipairs(one.roots) do part_of[root(r)].tied = true end
+    end
   end
 end
 
@@ -95,6 +107,16 @@ local function write_part(part)
   end
 end
 
+local function write_singles(slot, keys)
+  local head = '\1' .. slots[slot].entity_type .. struct.pack('>I4I4', 1, 0)
+  for i, key in ipairs(keys) do
+    local position = age[key].position
+    single_records[last_slot + i] = head .. key .. struct.pack('>I2', #position) .. position .. key
+    nodes[key].new_slot = last_slot + i
+  end
+  last_slot = last_slot + #keys
+end
+
 -- Nodes whose slot leads elsewhere are pointed to their new one; slots that lead nowhere any more are freed.
 local function walk(slot, seen)
   while slot and slot ~= 0 and not seen[slot] do
@@ -111,8 +133,15 @@ local function point_nodes(kept)
       if old_of[key] == part.slot then
         walk(nodes[key].slot, used)
       else
-        nodes[key].slot, dirty_nodes[key] = part.slot, true
+        nodes[key].slot, repointed[key] = part.slot, true
       end
+    end
+  end
+  for _, keys in pairs(singles) do
+    for _, key in ipairs(keys) do
+      local node = nodes[key]
+      walk(node.slot, seen)
+      node.slot, repointed[key] = node.new_slot, true
     end
   end
   for _, slot in ipairs(old_slots) do

@@ -52,11 +52,11 @@ local function parse_node(record)
   local slot, older, length = struct.unpack('>I4I4I2', record)
   if length < FLAG then
     return {slot = slot, older = older, name = string.sub(record, 11, 10 + length), links = string.sub(record, 11 + length),
-      entity_type = 'p'}
+      entity_type = 'p', record = record}
   end
   local flags = math.floor(length / FLAG)
   length = length % FLAG
-  local node = {slot = slot, older = older, name = string.sub(record, 11, 10 + length),
+  local node = {slot = slot, older = older, name = string.sub(record, 11, 10 + length), record = record,
     released = flags % 4 >= 2, quarantined = flags % 8 >= 4, blocked = flags % 16 >= 8,
     entity_type = flags >= 16 and 'g' or 'p'}
   local at = 11 + length

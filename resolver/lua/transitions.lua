@@ -58,14 +58,38 @@ function tell.split(cause, entity_key, part_key, part, parts, keys)
     emit(5, cause, entity_key,
       part_key .. struct.pack('>I4I4I2', part, parts, last - first + 1) .. all_named(keys, first, last))
   end
-  remember(7, cause, entity_key, part_key, #keys, number + n_made)
-  remember(8, cause, part_key, entity_key, #keys, number + n_made)
+  tell.remember_split(cause, entity_key, part_key, #keys, parts)
+end
+
+-- Of a split into very many parts only the whole remembers.
+local MOST_REMEMBERED = 1000
+
+function tell.remember_split(cause, entity_key, part_key, moved, parts)
+  if parts > MOST_REMEMBERED and remembered[entity_key] and #remembered[entity_key] >= HISTORY_LENGTH then return end
+  remember(7, cause, entity_key, part_key, moved, number + n_made)
+  if parts <= MOST_REMEMBERED then remember(8, cause, part_key, entity_key, moved, number + n_made) end
+end
+
+-- Parts of one identifier each, the whole's senior one aside, which goes on under the id; how many that are.
+function tell.singles(cause, entity_key, keys, parts)
+  local head = struct.pack('>BI2', 5, #cause.position) .. cause.position .. cause.entity_type .. entity_key
+  local pack, told = struct.pack, 0
+  for _, key in ipairs(keys) do
+    if key ~= entity_key then
+      told, n_made = told + 1, n_made + 1
+      local name = nodes[key].name
+      made[n_made] = head .. key .. pack('>I4I4I2', told, parts, 1) .. key .. pack('>I2', #name) .. name
+      tell.remember_split(cause, entity_key, key, 1, parts)
+    end
+  end
+  return told
 end
 
 function tell.quarantined(cause, entity_key, key, reason)
   local told = '\0'
   if reason then
-    local brought, kind = reason.group.oldest[reason.group.most + 1][2], reason.limit.partner_type
+    local _, brought = youngest(reason.group)
+    local kind = reason.limit.partner_type
     told = '\1' .. string.char(#kind) .. kind .. struct.pack('>I2I2', reason.group.most, #brought) .. brought
   end
   emit(6, cause, entity_key, named(key) .. told)

@@ -45,7 +45,12 @@ local function split(dirty_ones, values, record)
 end
 
 local node_records = split(dirty_nodes, nodes, node_record)
+for key in pairs(repointed) do
+  local node = nodes[key]
+  if node and not node_records[key] then node_records[key] = struct.pack('>I4', node.slot) .. string.sub(node.record, 5) end
+end
 local slot_records, freed = split(dirty_slots, slots, slot_record)
+for slot, record in pairs(single_records) do slot_records[slot] = record end
 local quarantine_records, cleared = split(dirty_quarantine, quarantine, quarantine_record)
 local mark_records = split(dirty_marks, marks, marks_record)
 local histories = history_records()
@@ -87,6 +92,7 @@ for first = 1, #new_touched, STEP do
   redis.call('SADD', TOUCHED, unpack(new_touched, first, math.min(first + STEP - 1, #new_touched)))
 end
 drop(MOVING, moved_nodes)
+for _, key in ipairs(to_redact) do redis.call('SADD', REDACT, key) end
 drop(CHUNKS, dropped_chunks)
 drop(SLOTS, freed)
 drop(NODES, gone_nodes)

@@ -133,7 +133,7 @@ def test_what_holds_up_the_store_makes_late_what_is_due_meanwhile(tmp_path: Path
     """A batch counts from when it was due, not from when its turn came."""
     with place(Settings(data=tmp_path / "data")) as where, Wiring(where.settings("beside")) as parts:
         parts.store.check()
-        with beside(parts.settings, [named("email", "ada@acme.example")]) as stream:
+        with beside(parts.settings, "beside", [named("email", "ada@acme.example")]) as stream:
             began = time.monotonic_ns()
             parts.client.client_pause(400)
             time.sleep(0.5)

@@ -4,7 +4,7 @@ import pytest
 
 from resolver.store import Change
 from schemas.identifiers import entity_id, identifier
-from tests.resolver.histories import KEYRING, Pair, event
+from tests.resolver.histories import KEYRING, Pair, command, event
 
 
 def key(value: str) -> bytes:
@@ -50,6 +50,40 @@ def test_renamed(pair: Pair) -> None:
         assert told(pair, "b") == [("renamed from", name("a"), 0)]
     else:
         assert told(pair, "a") == []
+
+
+def test_both_sides_of_a_split(pair: Pair) -> None:
+    """Who keeps the id remembers what came off, the part where it came from, with the operator event."""
+    pair.learn(
+        [event(1, ("user_id=a", "email=a@b.test")), event(2, ("user_id=b",)), event(3, ("user_id=c",))]
+    )
+    pair.learn([event(4, ("email=a@b.test", "user_id=b")), event(5, ("user_id=b", "user_id=c"))])
+    pair.operate(command("apart", "user_id=b", "email=a@b.test", ms=10))
+    senior = pair.store.history("person", key("b"))[-1].other_id
+    assert told(pair, "b")[-1] == ("split from", senior, 2)
+    assert told(pair, "b")[0][0] == "merged into"
+    first = key("a") if senior == name("a") else KEYRING.key(identifier("person", "email", "a@b.test"))
+    split = pair.store.history("person", first)[-1]
+    assert (split.what, split.other_id, split.moved) == ("split into", name("b"), 2)
+    assert (split.source, split.event_id, split.ingested_at_ms) == ("operator", "o0010", 10)
+
+
+def test_out_of_the_graph_and_back(pair: Pair) -> None:
+    """An identifier remembers that it was taken out of which entity, and that it came back to which."""
+    pair.learn([event(1, ("user_id=a",)), event(2, ("user_id=a", "user_id=b"))])
+    pair.operate(command("block", "user_id=b", ms=10))
+    assert told(pair, "b") == [("quarantined", name("a"), 1)]
+    pair.operate(command("unblock", "user_id=b", ms=11))
+    assert told(pair, "b") == [("quarantined", name("a"), 1), ("released", name("a"), 1)]
+    assert told(pair, "a") == []
+
+
+def test_what_is_erased_is_forgotten(pair: Pair) -> None:
+    """The id made from an erased identifier has no history."""
+    pair.learn([event(1, ("user_id=a",)), event(2, ("user_id=b",)), event(3, ("user_id=a", "user_id=b"))])
+    assert told(pair, "b") == [("merged into", name("a"), 1)]
+    pair.operate(command("erase", "user_id=a", "user_id=b", ms=10))
+    assert told(pair, "a") == told(pair, "b") == []
 
 
 @pytest.mark.parametrize("batch", [1, 7, 60])
