@@ -7,7 +7,6 @@ everything is what `nexus run` does.
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from demo_producer import Faults, Record, Truth, records
@@ -31,16 +30,6 @@ _BATCH, _CALLS = (
     500,
     20,
 )  # so many batches at least: what comes apart was one for a while, in a short demo, too
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """What was run: its parts of the story that only the demo knows."""
-
-    settings: Settings
-    is_first: bool
-    seed: int
-    truth: Truth
 
 
 def run(data: Path, count: int, seed: int, say: Say) -> None:

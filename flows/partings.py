@@ -14,17 +14,18 @@ from flows.witness import Witness, name_of
 from flows.words import heading, measure, minute, own_name, short, wrapped
 from schemas.events import Event
 from schemas.instants import format_instant
-from schemas.transitions import EntitySplit, IdentifierQuarantined
+from schemas.transitions import EntitySplit, IdentifierQuarantined, QuarantineReason
 
 _MOST_ENDS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """An identifier that was taken out, and how many it would have made one."""
+    """An identifier that was taken out, as it was told and for what reason, and how many it would glue."""
 
     name: Name
-    taken: IdentifierQuarantined
+    told: IdentifierQuarantined
+    reason: QuarantineReason
     would_glue: int
 
     @property
@@ -53,7 +54,7 @@ class Partings:
         self._lives, self._client = lives, client
         shared = list(_shared(lives, client))
         self.worst = max(shared, key=lambda one: one.would_glue, default=None)
-        parted = [(one, split) for one in shared for split in lives.splits if _is_by(split, one.taken)]
+        parted = [(one, split) for one in shared for split in lives.splits if _is_by(split, one.told)]
         self.parted = min(parted, key=lambda one: (one[0] is self.worst, one[1].number), default=None)
 
     @property
@@ -85,6 +86,7 @@ class Partings:
             names = sorted(self._lives.now[entity_id].names)
             yield from (f"     {kind:<20} {short(value)}" for _, kind, value in names)
         yield from self._why_not(*pair)
+        yield ""
         yield f"  And why is {pair[0].called} one?"
         yield from _indented(self._why(*self.ends(pair[0].name)))
 
@@ -92,12 +94,9 @@ class Partings:
         """The first two of those who were one by a shared identifier and are two now."""
         if self.parted is None:
             return None
-        users = [one for one in users_of(self.parted[0], witness) if one.name in self._lives.home]
-        first, *others = users or [None]
-        if first is None:
-            return None
         home = self._lives.home
-        return next(((first, one) for one in others if home[one.name] != home[first.name]), None)
+        users = [one for one in users_of(self.parted[0], witness) if one.name in home]
+        return next(((users[0], one) for one in users if home[one.name] != home[users[0].name]), None)
 
     def ends(self, name: Name) -> tuple[Name, Name]:
         """An identifier, and that of the same entity which the longest chain leads to."""
@@ -120,7 +119,7 @@ def asked(name: Name) -> str:
 
 def users_of(shared: Shared, witness: Witness) -> list[User]:
     """Who was seen with a shared identifier, of those that its limit counts, oldest first."""
-    partner_type = shared.taken.reason.partner_type
+    partner_type = shared.reason.partner_type
     found: dict[Name, Event] = {}
     for event, participant in sorted(witness.naming[shared.name], key=lambda one: one[0].position):
         for one in participant.identifiers:
@@ -132,26 +131,26 @@ def users_of(shared: Shared, witness: Witness) -> list[User]:
 
 def _shared(lives: Lives, client: Nexus) -> Iterator[Shared]:
     for one in client.quarantine("person"):
-        taken = lives.quarantined.get(name_of(one.identifier))
-        if taken is not None and taken.reason.kind != "blocked":
-            yield Shared(name_of(one.identifier), taken, one.would_glue.entities)
+        told = lives.quarantined.get(name_of(one.identifier))
+        if told is not None and one.state == "quarantined":
+            yield Shared(name_of(one.identifier), told, one.reason, one.would_glue.entities)
 
 
-def _is_by(split: EntitySplit, taken: IdentifierQuarantined) -> bool:
-    return (split.entity_id, split.cause) == (taken.entity_id, taken.cause)
+def _is_by(split: EntitySplit, told: IdentifierQuarantined) -> bool:
+    return (split.entity_id, split.cause) == (told.entity_id, told.cause)
 
 
 def _would_have(shared: Shared, users: Sequence[User]) -> str:
     first = f"{len(users):,} customers signed in on one device, {shared.words}."
     second = f"Taken at its word, it would have made one person of {shared.would_glue:,}."
-    reason = shared.taken.reason
+    reason = shared.reason
     if reason.brought_by is None:
         return f"{first} {second}"
     return f"{first} {second} Since {minute(reason.brought_by)} it names nobody: {measure(reason)}."
 
 
 def _signing_in(shared: Shared, split: EntitySplit, users: Sequence[User]) -> Iterator[str]:
-    limit = shared.taken.reason.limit or 0
+    limit = shared.reason.limit or 0
     for number, user in enumerate(users[: limit + 1]):
         when = format_instant(user.event.ingested_at_ms)[:16].replace("T", " ")
         yield f"  {when}  {user.called} {_does(number, limit, shared, split)}"
@@ -163,9 +162,8 @@ def _does(number: int, limit: int, shared: Shared, split: EntitySplit) -> str:
         return f"signs in on {shared.words}"
     if number < limit:
         return f"signs in on it, too: as far as anybody knows they are one person, {split.entity_id}"
-    return f"is one too many ({measure(shared.taken.reason)}): it is taken out"
+    return f"is one too many ({measure(shared.reason)}): it is taken out"
 
 
 def _indented(found: Explanation) -> Iterator[str]:
-    yield from (f"     {line}".rstrip() for line in why_for_people(found))
-    yield ""
+    return (f"     {line}".rstrip() for line in why_for_people(found))

@@ -96,7 +96,7 @@ class Production:
                 flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
                 patience_s = self._settings.stall_alarm_s
                 Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
-                settling = Settling(parts.restructuring, self._stop, self._crash)
+                settling = Settling(parts.restructuring, self._stop, self._crash, parts.settings_in_force)
                 settling.start(flows[0].ended.is_set if until_end else None)
                 before.append(settling.ended)
             if only != "resolve":

@@ -8,6 +8,7 @@ What is opened is closed in reverse when the block ends.
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import TracebackType
@@ -28,7 +29,7 @@ from flows.operations import Operations
 from flows.reader import AtEnd, IdleReader, ReaderFactory
 from flows.settings import Settings
 from resolver.links import Linker
-from resolver.redis_store import Durability, RedisStore, rules_in_force
+from resolver.redis_store import ONE_CALL, Durability, RedisStore, rules_in_force
 from resolver.restructure import Restructuring
 from schemas.errors import SettingsError
 from schemas.identifiers import Keyring
@@ -117,8 +118,18 @@ class Wiring:
         durability = Durability(section.relaxed_durability, section.ephemeral)
         settings = self.settings
         return RedisStore(
-            self.client, settings.namespace, self.keyring, durability, settings.outbox_limit, settings.rules
+            self.client,
+            settings.namespace,
+            self.keyring,
+            durability,
+            settings.outbox_limit,
+            settings.rules,
+            int(os.environ.get("NEXUS_TEST_ONE_CALL") or ONE_CALL),  # the chaos suite wants it small
         )
+
+    def settings_in_force(self) -> Settings:
+        """The settings, with the rules that the store works under by now."""
+        return self.settings.model_copy(update={"rules": self.store.rules})
 
     def restructuring(self, step: Callable[[str], None]) -> Restructuring:
         """What settles, in bounded calls, what one call could not."""

@@ -111,8 +111,12 @@ def _hold(condition: bool, state: str) -> None:
         raise StoreCorrupt(state)
 
 
-def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules) -> None:
-    """Raise StoreCorrupt with the first invariant that does not hold, and what was found in its place."""
+def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules, *, is_settled: bool = True) -> None:
+    """Raise StoreCorrupt with the first invariant that does not hold, and what was found in its place.
+
+    While a restructuring is under way the answer is not yet what the links give: then (`is_settled` false)
+    only what holds at any moment is looked at.
+    """
 
     def read(key: str) -> dict[bytes, bytes]:
         return dict(client.hscan_iter(key, count=5000))
@@ -130,12 +134,13 @@ def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules) -> None
     )
     meta = {field.decode(): value.decode() for field, value in client.hgetall(keys.meta).items()}
     _check_counters(graph, meta)
-    _check_links(graph, keyring)
-    _check_nodes(graph, keyring)
-    _check_guards(graph)
-    _check_counts(graph, rules)
-    _check_answer(graph, rules)
-    _check_entities(graph)
+    if is_settled:
+        _check_links(graph, keyring)
+        _check_nodes(graph, keyring)
+        _check_guards(graph)
+        _check_counts(graph, rules)
+        _check_answer(graph, rules)
+        _check_entities(graph)
     _check_outbox(client, keys, meta)
 
 

@@ -100,8 +100,10 @@ class Told:
 class Answer:
     """The new answer of a region, once what is in `todo` (key -> position of the cause) is settled."""
 
-    def __init__(self, region: Region, todo: Mapping[bytes, bytes], rules: Rules) -> None:
-        self.region, self.todo, self.rules = region, todo, rules
+    def __init__(
+        self, region: Region, todo: Mapping[bytes, bytes], rules: Rules, ruled_by: bytes | None = None
+    ) -> None:
+        self.region, self.todo, self.rules, self.ruled_by = region, todo, rules, ruled_by
         self.transitions: list[bytes] = []
         self.history: list[Told] = []
 
@@ -120,9 +122,11 @@ class Answer:
     @cached_property
     def ruled(self) -> frozenset[bytes]:
         """Identifiers that the rules block now. They go, and their links with them: what these say of others
-        is said by smaller links (`rules_change`).
+        is said by smaller links. Those are written before the operator event that brought the rules is given
+        as the cause (`rescan`).
         """
-        there = (key for key in self.todo if key in self.region.nodes and key not in self.erased)
+        ruled = (key for key, cause in self.todo.items() if cause == self.ruled_by)
+        there = (key for key in ruled if key in self.region.nodes and key not in self.erased)
         return frozenset(key for key in there if self.rules.blocked(self.names[key]) is not None)
 
     @cached_property

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import redis
 
@@ -161,7 +161,7 @@ class RedisStore:
         self._keys = Keys(namespace)
         self.keyring, self._in_force = keyring, _packed(rules or Rules())
         self._outbox_limit, self._one_call = outbox_limit, one_call
-        self._known = {self.rules.version}
+        self._known, self._ruled_by = {self.rules.version}, cast("bytes | None", None)
         self._namespace = namespace
         register = client.register_script
         self._apply = register(script(*_APPLY_PARTS))
@@ -252,6 +252,11 @@ class RedisStore:
         """The rules that this store works under: those in force when it was opened, or taken over since."""
         return self._in_force[0]
 
+    @property
+    def ruled_by(self) -> bytes | None:
+        """The log position of the operator event that brought these rules, as of the last `take_rules`."""
+        return self._ruled_by
+
     def enact(self, move: Move, rules: Rules, position: bytes) -> Outcome:
         """Bring other rules into force, for an operator event at this log position, and move its offset.
 
@@ -264,7 +269,7 @@ class RedisStore:
             raise RulesRefused(change.renormalised)
         begins, ends = change.untold, RulesChange((rules,), former).untold
         expected = "" if move.expected is None else move.expected
-        arguments: list[Any] = [former.version, rules.version, rules.to_json(), position]
+        arguments: list[Any] = [former.version, rules.version, rules.to_json(), position.hex()]
         arguments += [partition_field(move.topic, move.partition), expected, move.next]
         keys = self._keys
         with translated():
@@ -286,6 +291,7 @@ class RedisStore:
         with translated():
             version, text, brought_by = self._redis.hmget(self._keys.meta, "rules", "rules_json", "rules_by")
         named = (version or b"").decode()
+        self._ruled_by = bytes.fromhex((brought_by or b"").decode()) or None
         if named == self.rules.version:
             return True
         if brought_by is None and named not in self._known:
@@ -295,7 +301,7 @@ class RedisStore:
             return False
         self._known.add(named)
         self._in_force = _packed(rules)
-        log.warning("other rules are in force, version %s: going on under them", named)
+        log.info("other rules are in force, version %s: going on under them", named)
         return True
 
     def rescanned(self) -> int:
@@ -624,12 +630,20 @@ class RedisStore:
             if cursor == 0:
                 return
 
+    def unsettled(self) -> int:
+        """How many identifiers wait for a restructuring in bounded calls; 1 at least while one goes on."""
+        with translated():
+            waiting = int(self._redis.hlen(self._keys.todo))
+            under_way = any(self._redis.hmget(self._keys.meta, "job", "rescan"))
+        return max(waiting, int(under_way))
+
     def check(self) -> None:
         """Assert every invariant of the namespace; raises StoreCorrupt. Reads all of it: seconds per
         million.
         """
         with translated():
-            check_graph(self._redis, self._keys, self.keyring, self.rules)
+            is_settled = not self.unsettled()
+            check_graph(self._redis, self._keys, self.keyring, self.rules, is_settled=is_settled)
 
 
 def rules_in_force(client: "redis.Redis", namespace: str) -> Rules | None:
@@ -697,6 +711,8 @@ class translated:  # noqa: N801 -- used like a function
             raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
         if isinstance(error, redis.exceptions.ReadOnlyError | redis.exceptions.ClusterDownError):
             raise StoreUnavailable(f"Redis does not take writes: {type(error).__name__}") from error
+        if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("BUSY "):
+            raise StoreUnavailable("Redis is busy with one call for seconds") from error
         if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("NEXUS "):
             raise StartRefused(
                 "Redis was emptied while it was written to: restore it from its append-only file, or start "

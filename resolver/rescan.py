@@ -15,7 +15,6 @@ anew at any time and ends in the same answer. `forecast` computes the same in me
 """
 
 import logging
-import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -191,7 +190,8 @@ class Rescan:
         self._store, self._keys = store, Keys(namespace)
         with translated():
             found: Any = self._redis.hmget(self._keys.meta, "rescan", "rules_by")
-        self._due, self._position = (value or b"" for value in found)
+        self._due, position = (value or b"" for value in found)
+        self._position = bytes.fromhex(position.decode())
         self._rules = store.rules
         former = tuple(Rules.from_json(text.decode()) for text in _sized(self._due))
         self._change = RulesChange(former, self._rules)
@@ -232,7 +232,7 @@ class Rescan:
             region = self._survey.look(waiting)
             self._write([*smaller_links(region, waiting, self._rules)], region)
             waiting = [key for key in self._survey.blocked(region.nodes) if key not in going]
-        self._leave(going)
+        self._leave(going, is_ruled=True)
 
     def _write(self, links: Sequence[LinkRecord], region: Region) -> None:
         known: dict[bytes, Evidence] = {}
@@ -266,11 +266,14 @@ class Rescan:
                     "the outbox is full: what new rules concern waits until it is published"
                 )
 
-    def _leave(self, keys: Iterable[bytes]) -> None:
-        """Leave identifiers to a restructuring, all at once: no link may lose one of its two blocked ones."""
+    def _leave(self, keys: Iterable[bytes], is_ruled: bool = False) -> None:
+        """Leave identifiers to a restructuring, all at once: no link may lose one of its two blocked ones. By
+        its cause it knows which ones are to go.
+        """
         pipeline = self._redis.pipeline(transaction=True)
+        put = pipeline.hset if is_ruled else pipeline.hsetnx
         for key in keys:
-            pipeline.hsetnx(self._keys.todo, key, self._position)
+            put(self._keys.todo, key, self._position)
         with translated():
             pipeline.execute()
 
@@ -316,7 +319,7 @@ class Rescan:
 
     def _note_values(self, kind: str, keys: Sequence[bytes]) -> None:
         meta, todo = self._keys.meta, self._keys.todo
-        arguments = [self._rules.version, self._position, pack_type(kind), *keys]
+        arguments: list[Any] = [self._rules.version, self._position, pack_type(kind), *keys]
         with translated():
             if keys and not self._values([meta, self._keys.nodes, self._keys.slots, todo], arguments):
                 raise _ChangedAgain
@@ -337,9 +340,9 @@ class Rescan:
 def _sized(data: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 4 + length]
-        at += 4 + length
+        begin = data.index(b":", at) + 1
+        at, start = begin + int(data[at : begin - 1]), begin
+        yield data[start:at]
 
 
 # the dry run
@@ -408,7 +411,7 @@ def _add(
     found: Forecast, region: Region, todo: Set[bytes], store: RedisStore, namespace: str, rules: Rules
 ) -> None:
     """What would become of a region, counted and with examples."""
-    answer = Answer(region, dict.fromkeys(sorted(todo), _NOW), rules)
+    answer = Answer(region, dict.fromkeys(sorted(todo), _NOW), rules, _NOW)
     for link in list(smaller_links(region, answer.ruled, rules)):
         region.put(store.keyring.handle(b"".join(link.keys)), link)
     answer.tell()

@@ -33,6 +33,8 @@ from resolver.packing import (
     pack_node,
     pack_quarantine,
     pack_slot,
+    unpack_chunk,
+    unpack_slot,
 )
 from resolver.parts import Answer, Part
 from resolver.redact import Redaction
@@ -130,7 +132,12 @@ class Restructuring:
 
     def _once(self, token: str) -> int:
         keys = self._keys
-        self._store.take_rules()  # an answer under other rules would be no harm, and in vain
+        self._void()
+        self._store.take_rules()
+        rules, ruled_by = (
+            self._store.rules,
+            self._store.ruled_by,
+        )  # others, from here on, have a rescan follow
         with translated():
             reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
         if reply[0] == b"visible":
@@ -146,7 +153,7 @@ class Restructuring:
             self._redis.sadd(keys.touched, *(b"k" + key for key in todo))
         region.read(todo)
         self._step("restructure-read")
-        self._prepare_and_flip(region, todo, token)
+        self._prepare_and_flip(region, todo, token, lambda: Answer(region, todo, rules, ruled_by))
         self._step("restructure-visible")
         self._finish()
         log.info(
@@ -157,12 +164,32 @@ class Restructuring:
         )
         return len(todo)
 
-    def _prepare_and_flip(self, region: Region, todo: dict[bytes, bytes], token: str) -> None:
+    def _void(self) -> None:
+        """Clear away the entities that an attempt has prepared which did not end."""
+        keys = self._keys
+        with translated():
+            if self._redis.hget(keys.meta, "job") == b"visible":
+                return
+            for page in pages(self._redis.hscan_iter(keys.moving, count=1000)):
+                slots = {slot for _, slot in page}
+                written = (record for record in self._redis.hmget(keys.slots, slots) if record)
+                for chunk in (unpack_slot(record).older for record in written):
+                    self._void_chunks(chunk)
+                self._redis.hdel(keys.slots, *slots)
+
+    def _void_chunks(self, chunk: int) -> None:
+        while chunk and (record := self._redis.hget(self._keys.chunks, chunk)):
+            self._redis.hdel(self._keys.chunks, chunk)
+            chunk = unpack_chunk(record).left  # a list that was written whole is a chain
+
+    def _prepare_and_flip(
+        self, region: Region, todo: dict[bytes, bytes], token: str, answer_of: Callable[[], Answer]
+    ) -> None:
         known = {b"k" + key for key in todo}
         beside = _Beside(self._redis, self._keys)
         tries = 0
         while True:
-            answer = Answer(region, todo, self._store.rules)
+            answer = answer_of()
             if answer.unread:
                 known |= self._read_also(region, todo, answer.unread)
                 continue
@@ -263,10 +290,10 @@ class _Beside:
     def prepare(self, answer: Answer) -> None:
         """Write it, in place of what was written before."""
         slots = self._slots(answer.parts)
-        self._write_entities(answer, slots)
-        self._write_moves(
+        self._write_moves(  # first: by these it is known what to clear away after a crash
             {key: slot for part, slot in zip(answer.parts, slots, strict=True) for key in part.keys}
         )
+        self._write_entities(answer, slots)
         self._write_transitions(answer.transitions)
         self._write_doomed(answer)
 

@@ -65,6 +65,18 @@ do
       at = at + 18 + size
     end
     group.oldest, group.packed = oldest, nil
+    group.known = {}
+    for _, partner in ipairs(oldest) do group.known[partner[1]] = partner[2] end
+  end
+
+  -- Where in the list a partner of this age is, or would be.
+  local function place_of(oldest, key, position)
+    local low, high = 1, #oldest + 1
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      if senior(oldest[middle][2], oldest[middle][1], position, key) then low = middle + 1 else high = middle end
+    end
+    return low
   end
 
   -- A partner at a position: kept if it is among the oldest. True if something changed.
@@ -72,18 +84,16 @@ do
     local last_key, last_position = youngest(group)
     if not senior(position, key, last_position, last_key) then return false end
     if group.packed then take_apart(group) end
-    local oldest = group.oldest
-    local place = #oldest
-    for i, partner in ipairs(oldest) do
-      if partner[1] == key then
-        if not before(position, partner[2]) then return false end
-        place = i
-        break
-      end
+    local oldest, known = group.oldest, group.known
+    local former = known[key]
+    if former and not before(position, former) then return false end
+    if former then
+      table.remove(oldest, place_of(oldest, key, former))
+    else
+      known[table.remove(oldest)[1]] = nil
     end
-    table.remove(oldest, place)
-    while place > 1 and senior(position, key, oldest[place - 1][2], oldest[place - 1][1]) do place = place - 1 end
-    table.insert(oldest, place, {key, position})
+    table.insert(oldest, place_of(oldest, key, position), {key, position})
+    known[key] = position
     return true
   end
 
@@ -166,6 +176,8 @@ do
     end)
     local n = #oldest
     for i = limit.most + 2, n do oldest[i] = nil end
-    return {most = limit.most, count = #oldest, oldest = oldest}, n, seen
+    local known = {}
+    for _, partner in ipairs(oldest) do known[partner[1]] = partner[2] end
+    return {most = limit.most, count = #oldest, oldest = oldest, known = known}, n, seen
   end
 end

@@ -104,6 +104,14 @@ def produce(bootstrap: str, topics: Mapping[str, str], records: Iterable[Record]
     return places
 
 
+def append(bootstrap: str, topic: str, values: Iterable[bytes]) -> None:
+    """Send messages without keys to a topic, one after the other."""
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(_PATIENCE_S) == 0
+
+
 def delete_records(bootstrap: str, topic: str) -> None:
     """Let everything that a topic holds expire at once."""
     consumer = _consumer(bootstrap)

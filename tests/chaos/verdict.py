@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from flows.operations import Operations
 from resolver.reference import Reference
+from resolver.store import Command
 from schemas.dead_letters import from_headers
 from schemas.decode import decode
 from schemas.events import Message
+from schemas.identifiers import EntityType, Identifier, identifier
 from schemas.mapping import EntityMapping, Name
-from schemas.transitions import Change, Transition, entity_keys, from_json
+from schemas.redaction import IsErased, redacted
+from schemas.transitions import Change, NamedIdentifier, Transition, entity_keys, from_json
 from tests.chaos import topics
 from tests.chaos.topics import Place
 from tests.chaos.world import World
+
+_ENTITY_TYPES: tuple[EntityType, ...] = ("person", "group")
 
 
 def assert_as_if_nothing_happened(world: World, generations: int = 1) -> None:
@@ -25,7 +31,7 @@ def assert_as_if_nothing_happened(world: World, generations: int = 1) -> None:
     assert world.exported == expected
     world.store.check()
     published = transitions_of(world)
-    assert_published_in_order(published)
+    assert_published_in_order(published, erased_in(world))
     assert len({transition(message).generation for message in published}) == generations
     # of several generations, as somebody read them who was there all the time
     consumer = follow(sorted(published, key=lambda message: transition(message).generation))
@@ -34,14 +40,41 @@ def assert_as_if_nothing_happened(world: World, generations: int = 1) -> None:
     assert dead_letters(world) == malformed(world)
 
 
+def assert_told(world: World) -> dict[Name, str]:
+    """Whatever state the store is in, who reads what it published, and has yet to publish, knows its answer.
+
+    Returns the answer. Nobody may be at work.
+    """
+    store = world.store
+    answer = {
+        (one.entity_type, one.identifier_type, one.identifier_value): name
+        for entity_type in _ENTITY_TYPES
+        for one, name in store.mapping(entity_type)
+    }
+    consumer = follow(transitions_of(world))
+    for entry in store.outbox(store.cursor(), 100_000, 0):
+        for change in entry.transitions:
+            consumer.apply(change)
+    assert consumer.missing == ()
+    assert differing(consumer.as_dict(), answer) == {}
+    return answer
+
+
+def differing(one: Mapping[Name, str], other: Mapping[Name, str]) -> dict[Name, tuple[str | None, str | None]]:
+    """Where two answers are not the same."""
+    names = one.keys() | other.keys()
+    return {name: (one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)}
+
+
 def transitions_of(world: World) -> list[Message]:
     """Every message of the transitions topic but the tombstones, which say nothing."""
     return [each for each in topics.read(world.kafka, world.transitions) if each.value is not None]
 
 
 def reference(world: World) -> dict[Name, str]:
-    """The reference's answer to the messages that are in the input, at the broker's times."""
+    """The reference's answer to the messages that are in the topics, at the broker's times."""
     reference = Reference(world.keyring)
+    reference.operate(commands(world))
     for format_name, topic in world.inputs.items():
         for message in topics.read(world.kafka, topic):
             reference.add(decode(message, format_name).events)
@@ -49,6 +82,18 @@ def reference(world: World) -> dict[Name, str]:
     return {
         (one.entity_type, one.identifier_type, one.identifier_value): name for one, name in answer.items()
     }
+
+
+def commands(world: World) -> list[Command]:
+    """What operators said, as the store is told of it."""
+    operations, found = Operations(world.control, world.keyring, identifier), []
+    for message in topics.read(world.kafka, world.control):
+        operation = operations.decode(message)
+        assert operation is not None
+        command = operations.command(operation, message.ingested_at_ms, lambda key, _: key)
+        assert command is not None
+        found.append(command)
+    return found
 
 
 def follow(published: Iterable[Message]) -> EntityMapping:
@@ -65,11 +110,23 @@ def transition(message: Message) -> Transition:
     return from_json(message.value)
 
 
-def assert_published_in_order(published: Iterable[Message]) -> None:
-    """Numbers without gaps; one number always means one transition; each is under all of its keys; no
-    partition shows a transition for the first time after a later one.
+def erased_in(world: World) -> IsErased:
+    """Whether an operator ever had an identifier erased."""
+    erased = {key for command in commands(world) if command.kind == "erase" for key in command.keys}
+
+    def is_erased(entity_type: EntityType, one: NamedIdentifier) -> bool:
+        name = Identifier(entity_type, one.type, one.value)
+        return world.keyring.key(name) in erased
+
+    return is_erased
+
+
+def assert_published_in_order(published: Iterable[Message], is_erased: IsErased) -> None:
+    """Numbers without gaps; one number always means one transition, but for erased identifiers that a copy
+    no longer names; each is under all of its keys; no partition shows a transition for the first time after a
+    later one.
     """
-    meaning: dict[tuple[int, int], bytes] = {}
+    copies: defaultdict[tuple[int, int], list[Change]] = defaultdict(list)
     ids: dict[tuple[int, str], int] = {}
     keys: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     seen: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
@@ -77,19 +134,29 @@ def assert_published_in_order(published: Iterable[Message]) -> None:
         change = transition(message)
         if not isinstance(change, Change):
             continue
-        assert message.value is not None
-        assert meaning.setdefault(change.sequence, message.value) == message.value
+        copies[change.sequence].append(change)
         assert ids.setdefault((change.generation, change.transition_id), change.number) == change.number
         keys[change.sequence].add((message.key or b"").decode())
         shown = seen[message.partition]
         assert change.sequence in shown or not shown or change.sequence > max(shown), "out of order"
         shown.add(change.sequence)
-    assert_no_gaps(meaning)
-    for sequence, value in meaning.items():
-        assert keys[sequence] == set(entity_keys(from_json(value)))
+    assert_no_gaps(copies)
+    for sequence, same in copies.items():
+        assert_one_meaning(same, is_erased)
+        assert set.intersection(*map(_keys, same)) <= keys[sequence] <= set.union(*map(_keys, same))
 
 
-def assert_no_gaps(sequences: Mapping[tuple[int, int], bytes]) -> None:
+def assert_one_meaning(copies: Sequence[Change], is_erased: IsErased) -> None:
+    """All copies of a change are equal; those of one with erased identifiers are, without them."""
+    for one in copies[1:]:
+        assert one == copies[0] or redacted(one, is_erased) == redacted(copies[0], is_erased)
+
+
+def _keys(change: Change) -> set[str]:
+    return set(entity_keys(change))
+
+
+def assert_no_gaps(sequences: Iterable[tuple[int, int]]) -> None:
     """The numbers of each generation are one, two, three and so on."""
     numbers: defaultdict[int, list[int]] = defaultdict(list)
     for generation, number in sorted(sequences):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,8 +13,9 @@ import redis
 
 from demo_producer import Record, records
 from resolver.redis_store import RedisStore
-from schemas.identifiers import Keyring
+from schemas.identifiers import Identifier, Keyring, identifier
 from schemas.mapping import Name
+from schemas.operations import Kind, Operation, encode_operation
 from tests.chaos import topics
 from tests.chaos.processes import Process, environment, until
 from tests.services import make_topic
@@ -33,16 +34,24 @@ FAULTS = "duplicates=5,late=5,shuffled=5,junk=3,malformed=6"
 class World:
     """A namespace that nobody else uses. Processes that are left over are killed when it ends.
 
-    `places` says where each produced record is; `settings` are the environment of every process.
+    `places` says where each produced record is, `said` how many operator events there are; `settings` are the
+    environment of every process.
     """
 
     def __init__(
-        self, folder: Path, kafka: str, redis_url: str, partitions: int = 3, **settings: str
+        self,
+        folder: Path,
+        kafka: str,
+        redis_url: str,
+        partitions: int = 3,
+        formats: Sequence[str] = ("segment", "stripe"),
+        **settings: str,
     ) -> None:
         self.namespace = f"chaos-{uuid.uuid4().hex[:8]}"
         self.kafka, self.redis_url = kafka, redis_url
         self.group = f"nexus-{self.namespace}"
-        self.inputs = {name: f"{self.namespace}-{name}" for name in ("segment", "stripe")}
+        self.inputs = {name: f"{self.namespace}-{name}" for name in formats}
+        self.control, self.said = f"{self.namespace}-operations", 0
         self.transitions, self.dead_letters = f"{self.namespace}-transitions", f"{self.namespace}-dead"
         self.partitions = partitions
         self.places: dict[topics.Place, Record] = {}
@@ -58,6 +67,7 @@ class World:
             "NEXUS_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
             "NEXUS_REDIS__URL": self.redis_url,
             "NEXUS_INPUT__TOPICS": ",".join(f"{topic}={name}" for name, topic in self.inputs.items()),
+            "NEXUS_INPUT__CONTROL": self.control,
             "NEXUS_OUTPUT__TRANSITIONS": self.transitions,
             "NEXUS_OUTPUT__DEAD_LETTERS": self.dead_letters,
             "NEXUS_OUTPUT__PARTITIONS": "3",
@@ -77,6 +87,25 @@ class World:
     def produce(self, stream: Iterable[Record]) -> None:
         """Send records into the input."""
         self.places |= topics.produce(self.kafka, self.inputs, stream)
+
+    def say(self, kind: Kind, *names: str) -> None:
+        """Let an operator decide something about persons, each written as `type=value`.
+
+        An erasure takes the entity of the first as it is in the store now.
+        """
+        identifiers = tuple(person(one) for one in names)
+        erased: tuple[bytes, ...] = ()
+        blocked: tuple[bytes, ...] = ()
+        if kind == "erase":
+            entity = self.store.entity(self.keyring.key(identifiers[0]))
+            assert entity is not None, f"nobody is {names[0]}"
+            erased, identifiers = tuple(sorted(member.key for member in entity.members)), ()
+            blocked = tuple(sorted(self.store.touched(erased)))
+        self.said += 1
+        operation = Operation(
+            kind, "person", self.namespace, f"{self.said:032x}", "chaos", "", identifiers, erased, blocked
+        )
+        topics.append(self.kafka, self.control, [encode_operation(operation)])
 
     def start(self, *arguments: str, **settings: str) -> Process:
         """Start a command, with more settings if need be."""
@@ -123,6 +152,11 @@ class World:
         """The messages that the store has passed."""
         return sum(sum(self.store.offsets(topic).values()) for topic in self.inputs.values())
 
+    @property
+    def carried_out(self) -> int:
+        """The operator events that the store has passed."""
+        return sum(self.store.offsets(self.control).values())
+
     def wait_until_applied(self, count: int, seconds: float = 40.0) -> None:
         """Wait until the store has passed so many messages."""
         self._until(f"{count} messages applied", lambda: self.applied >= count, seconds)
@@ -130,6 +164,7 @@ class World:
     def wait_until_done(self, seconds: float = 40.0) -> None:
         """Wait until every produced message is applied and every transition published."""
         self.wait_until_applied(len(self.places), seconds)
+        self._until("all carried out", lambda: self.carried_out >= self.said, seconds)
         self._until("all published", lambda: self.store.waiting() == 0, seconds)
 
     def _until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
@@ -138,6 +173,23 @@ class World:
         except AssertionError as late:
             said = (f"{each.name}, code {each.code}:\n{each.stderr[-3_000:]}" for each in self.processes)
             raise AssertionError("\n".join([str(late), *said])) from None
+
+
+def person(text: str) -> Identifier:
+    """The identifier of a person that `type=value` names."""
+    kind, _, value = text.partition("=")
+    return identifier("person", kind, value)
+
+
+def seen(number: int, *names: str) -> Record:
+    """An event that names one person, by identifiers written as `type=value`."""
+    named = [dict(zip(("type", "value"), one.split("=", 1), strict=True)) for one in names]
+    event = {
+        "event_id": f"e-{number}", "source": "app", "event_name": "seen",
+        "occurred_at": "2026-01-05T10:00:00Z",
+        "participants": [{"entity_type": "person", "identifiers": named}],
+    }  # fmt: skip
+    return Record("event", None, (), json.dumps(event).encode())
 
 
 def customers(count: int, seed: int = 1, faults: str = FAULTS) -> list[Record]:

@@ -23,6 +23,14 @@ def test_a_file_is_written(tmp_path: Path) -> None:
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_devices_are_shared_if_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """With `--shared` different customers sign in on a kiosk, without it nobody does."""
+    assert main(["--count", "1000", "--format", "segment", "--shared", "--to", "-"]) == 0
+    assert capfdbinary.readouterr().out.count(b'"anonymousId":"kiosk-') > 3
+    assert main(["--count", "1000", "--format", "segment", "--to", "-"]) == 0
+    assert b"kiosk-" not in capfdbinary.readouterr().out
+
+
 def test_one_format_is_written_plainly(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """With `--format` standard output has payloads, not record lines."""
     assert main(["--count", "5", "--format", "stripe", "--to", "-"]) == 0

@@ -6,10 +6,10 @@ from tests.demo_producer.components import Components
 from tests.demo_producer.decoding import decoded
 
 
-def _resolve(truth: Truth, *, guard: bool = True) -> Components:
+def _resolve(truth: Truth, *, guard: bool = True, shared: bool = False) -> Components:
     """The plainest resolver, with every fault in its input, and with guard 2 or without it."""
     components = Components()
-    for record in records(count=3_000, faults="duplicates,late,shuffled,malformed,junk=10"):
+    for record in records(count=3_000, faults="duplicates,late,shuffled,malformed,junk=10", shared=shared):
         events = decoded(record).events
         truth.note(record, events)
         for participant in (each for event in events for each in event.participants):
@@ -31,6 +31,14 @@ def test_a_resolver_without_guard_glues_strangers() -> None:
     truth = Truth()
     components = _resolve(truth, guard=False)
     assert any(" holds " in fault for fault in truth.faults(components.entity_of))
+
+
+def test_a_resolver_that_trusts_every_device_glues_customers() -> None:
+    """Shared devices do what they are there for; that they belong to somebody is a fault, too."""
+    truth = Truth()
+    faults = truth.faults(_resolve(truth, shared=True).entity_of)
+    assert any(" holds " in fault for fault in faults)
+    assert sum("a shared anonymous_id" in fault for fault in faults) == 2
 
 
 def test_a_customer_torn_apart_is_a_fault() -> None:

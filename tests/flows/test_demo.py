@@ -77,9 +77,49 @@ def test_a_merge_is_shown_with_its_reason(story: str, folder: Path) -> None:
     assert found["changes"][0]["cause"]["event_id"] in reason
 
 
+def chapter(title: str, story: str) -> str:
+    """Give a chapter of the story."""
+    return story.partition(title)[2].partition("\n\nA person")[0].partition("\n\nJunk that")[0]
+
+
+def test_one_who_came_apart_is_shown_with_the_reason(story: str, folder: Path) -> None:
+    """Two with a tablet, the third who is one too many, who the two are now, and why, as `nexus why` says."""
+    told = chapter("A person who came apart again", story)
+    assert len(re.findall(r"^  2026-\d\d-\d\d \d\d:\d\d  ", told, re.MULTILINE)) == 3
+    glued, *_ = re.findall(r"one person, (per_[0-9a-f]{32})", told)
+    assert len(re.findall(r"^   per_[0-9a-f]{32}$", told, re.MULTILINE)) == 2
+    assert re.search(
+        r"anonymous_id=tablet-\w+   ✗ quarantined: seen with more than 2 values of user_id", told
+    )
+    assert "Without this they would not be one" in told
+    apart = commands(story)[2]
+    assert "are not one." in nexus(folder, *apart).stdout
+    split = nexus(folder, "history", glued, "--namespace", "demo").stdout
+    assert "left as per_" in split
+
+
+def test_a_person_who_never_was_is_shown_with_the_reason(story: str, folder: Path) -> None:
+    """A kiosk that would have glued forty, what keeps two of them apart, and what `nexus quarantine` says."""
+    told = " ".join(chapter("A person who never was", story).split())
+    assert number("customers signed in on one device", told) == 40
+    assert "would have made one person of 40" in told
+    assert re.search(r"anonymous_id=kiosk-\w+ ✗ quarantined: seen with more than 2 values of user_id", told)
+    rows = answers(nexus(folder, "quarantine", "--json", "--namespace", "demo"))
+    assert {row["value"].partition("-")[0]: row["would_glue"] for row in rows} == {"kiosk": 40, "tablet": 3}
+
+
+@pytest.mark.parametrize(("count", "seed"), [("1000", "3"), ("2000", "1"), ("5000", "11")])
+def test_a_thousand_events_are_enough(count: str, seed: str, tmp_path: Path) -> None:
+    """From there on somebody comes apart, and nobody is mixed up in the end, whatever the seed."""
+    told = nexus(tmp_path, "demo", "--count", count, "--seed", seed).stdout
+    assert "A person who came apart again" in told
+    assert "A person who never was" in told
+    assert "no two were mixed up" in " ".join(told.split())
+
+
 def test_dead_letters_and_junk_are_told(story: str) -> None:
     """How many could not be read and why, with one of them; and what would have glued strangers together."""
-    dead = story.partition("The dead letters")[2].partition("Junk that")[0]
+    dead = story.partition("The dead letters")[2].partition("Now you")[0]
     listed = dead.partition("For example")[0]
     reasons = {
         name: int(count) for name, count in re.findall(r"([a-z0-9-]+) (\d+)(?:,|$)", listed, re.MULTILINE)
@@ -92,7 +132,8 @@ def test_dead_letters_and_junk_are_told(story: str) -> None:
 def test_what_to_type_next_works(story: str, folder: Path) -> None:
     """Each command that the story ends with can be pasted."""
     typed = commands(story)
-    assert [each[0] for each in typed] == ["lookup", "history", "export", "replay-dlq", "check"]
+    asking = ["lookup", "why", "why", "quarantine", "history"]
+    assert [each[0] for each in typed] == [*asking, "export", "replay-dlq", "check"]
     for arguments in typed:
         assert nexus(folder, *arguments).stdout
 

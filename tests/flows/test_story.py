@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import pytest
 
+from flows.client import Nexus, Taken
 from flows.lives import Lives, meetings
-from flows.story import Witness, _by_cause, _came_apart, _excerpt, _sentence, _wrapped
+from flows.partings import Partings
+from flows.story import _by_cause, _excerpt, _sentence
+from flows.witness import Witness
+from flows.words import wrapped
+from resolver.explain import Glued
+from schemas.identifiers import identifier
 from schemas.operations import SOURCE
 from schemas.rules import Rules
 from schemas.transitions import (
@@ -105,7 +111,7 @@ def test_a_payload_is_shown_without_what_a_terminal_obeys(value: bytes | None) -
 def test_long_texts_are_wrapped() -> None:
     """Every line fits, and no word is lost."""
     words = [f"word-{number}" for number in range(100)]
-    lines = list(_wrapped(words, ", "))
+    lines = list(wrapped(words, ", "))
     assert max(map(len, lines)) <= 96
     assert " ".join(lines).replace(",", "").split() == words
 
@@ -118,10 +124,11 @@ def user(value: str) -> NamedIdentifier:
     return NamedIdentifier(type="user_id", value=value)
 
 
-def parted(number: int, entity_id: str, part_id: str, *values: str) -> Change:
-    """Users that go a way of their own."""
+def parted(number: int, entity_id: str, part_id: str, *values: str, by: int | None = None) -> Change:
+    """Users that go a way of their own, by the event of that number."""
     named = tuple(map(user, values))
-    return EntitySplit(**common(number, entity_id), part_id=part_id, part=1, parts=2, identifiers=named)
+    what = {**common(number, entity_id), "cause": common(by or number, entity_id)["cause"]}
+    return EntitySplit(**what, part_id=part_id, part=1, parts=2, identifiers=named)
 
 
 def quarantined(number: int, entity_id: str, one: NamedIdentifier = KIOSK) -> Change:
@@ -136,7 +143,7 @@ def shared() -> list[Change]:
         IdentifierAdded(**common(2, A), identifier=KIOSK),
         IdentifierAdded(**common(3, A), identifier=user("b")),
         quarantined(4, A),
-        parted(5, A, B, "b"),
+        parted(5, A, B, "b", by=4),
     ]
 
 
@@ -233,26 +240,61 @@ def test_each_reason_is_told(reason: QuarantineReason, words: str) -> None:
     assert _sentence(change, ()) == f"- anonymous_id kiosk is taken out: {words}"
 
 
-def test_what_came_apart_is_told_with_its_cause(tmp_path: Path) -> None:
-    """When, by which event, what was taken out, and who is two since then."""
-    _, heading, taken, apart = _came_apart(Lives(shared()), witness(tmp_path))
-    assert "came apart" in heading
-    assert taken.startswith("  1970-01-01 00:00  shop     e-4")
-    assert taken.endswith("anonymous_id kiosk leaves per_aaaaaaaa…: seen with more than 2 values of user_id")
-    assert apart.endswith("per_aaaaaaaa… is 2 from now on, one of them user_id b")
+class Client:
+    """Somebody who can be asked what is out of the graph."""
+
+    def __init__(self, *taken: Taken) -> None:
+        self._taken = taken
+
+    def quarantine(self, _entity_type: str) -> Iterator[Taken]:
+        """Give what was taken out."""
+        return iter(self._taken)
 
 
-def test_where_nothing_came_apart_nothing_is_told(tmp_path: Path) -> None:
-    """No heading without a story."""
-    assert list(_came_apart(Lives(told()), witness(tmp_path))) == []
+def taken(value: str, would_glue: int, state: Literal["quarantined", "blocked"] = "quarantined") -> Taken:
+    """An identifier that is out of the graph."""
+    name = identifier("person", "anonymous_id", value)
+    return Taken(name, state, SHARED, None, Glued(would_glue, is_at_least=False))
 
 
-def test_only_the_first_are_told_and_the_rest_is_counted(tmp_path: Path) -> None:
-    """A chapter fits on a screen."""
-    changes: list[Change] = []
-    for number in range(1, 41, 2):
-        changes += [created(number, A, f"a{number}"), quarantined(number + 1, A, user(f"a{number}"))]
-    assert list(_came_apart(Lives(changes), witness(tmp_path)))[-1] == "  and 12 more"
+def partings(lives: Lives, *out: Taken) -> Partings:
+    """The chapters about what was shared, where this is out of the graph."""
+    return Partings(lives, cast(Nexus, Client(*out)))
+
+
+def test_who_came_apart_is_found_by_what_was_taken_out() -> None:
+    """The split has the cause that took the kiosk out."""
+    found = partings(Lives(shared()), taken("kiosk", 2)).parted
+    assert found is not None
+    assert (found[0].name[2], found[1].part_id) == ("kiosk", B)
+
+
+def test_two_are_told_of_if_there_are_two() -> None:
+    """What would have glued most, and another by which somebody came apart."""
+    fair = NamedIdentifier(type="anonymous_id", value="fair")
+    more = [created(6, C, "c"), quarantined(7, C, fair), parted(8, C, "per_" + "d" * 32, "d", by=7)]
+    found = partings(Lives([*shared(), *more]), taken("fair", 9), taken("kiosk", 2))
+    assert found.worst is not None
+    assert found.parted is not None
+    assert (found.worst.name[2], found.parted[0].name[2]) == ("fair", "kiosk")
+
+
+@pytest.mark.parametrize("out", [(), (taken("kiosk", 2, "blocked"),)], ids=["nothing", "blocked"])
+def test_where_nothing_was_shared_nothing_is_told(out: tuple[Taken, ...], tmp_path: Path) -> None:
+    """No heading without a story; what an operator blocked is another one."""
+    found = partings(Lives(shared()), *out)
+    assert [*found.came_apart(witness(tmp_path)), *found.never_was(witness(tmp_path))] == []
+    assert found.names == set()
+
+
+def test_who_never_came_apart_is_told_of_first() -> None:
+    """The story is about somebody else, if there is anybody."""
+    merged = [EntitiesMerged(**common(6, A), absorbed_id=B, moved=1)]
+    other = [created(7, C, "c"), created(8, "per_" + "d" * 32, "d")]
+    last = EntitiesMerged(**common(9, C), absorbed_id="per_" + "d" * 32, moved=1)
+    found = Lives([*shared(), *merged, *other, last]).protagonist()
+    assert found is not None
+    assert found[0] == C
 
 
 def test_an_operator_is_called_so(tmp_path: Path) -> None:

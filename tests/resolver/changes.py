@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from resolver.rules_change import RulesChange
 from resolver.store import Applied, Move
 from schemas.events import Event, log_position
 from schemas.rules import Rules
@@ -56,7 +57,7 @@ class ChangingPair(Pair):
         assert isinstance(self.store.enact(move, rules, position), Applied)
         self._control = move.next
         self._linker = self._linker.under(rules)
-        self.reference.rules = rules
+        self.rules = self.reference.rules = rules
         self._publish()
 
     def do(self, one: list[Event] | Said | Change) -> None:
@@ -69,10 +70,14 @@ class ChangingPair(Pair):
             self.learn(one)
 
 
-def unblocks(former: Rules, rules: Rules) -> bool:
-    """Whether a value that was blocked no longer is: then only the log knows the answer."""
-    blocked = [(one.identifier_type, one.exact, one.patterns) for one in former.identifiers]
-    kept = {(one.identifier_type, *one.exact, *one.patterns) for one in rules.identifiers}
-    return any(
-        (kind, *exact, *patterns) not in kept for kind, exact, patterns in blocked if exact or patterns
-    )
+def blocks(rules: Rules) -> bool:
+    """Whether these rules block what the default ones do not."""
+    return RulesChange((Rules(),), rules).may_block
+
+
+def can_tell(former: Rules, rules: Rules) -> bool:
+    """Whether the store knows all that such a change needs: not what a value would have given that is no
+    longer blocked, nor how values look under another normaliser.
+    """
+    change = RulesChange((former,), rules)
+    return not change.untold and not change.renormalised

@@ -55,7 +55,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=250, print_blob=True)
+@settings(max_examples=150, print_blob=True)
 @given(batches)
 def test_random_histories(client: "redis.Redis", history: list[list[Event]]) -> None:
     """After every batch of a random history, store, reference and consumer agree."""
