@@ -166,8 +166,8 @@ def _for_people(one: "Difference") -> Iterator[str]:
         return
     if one.renormalised:
         yield (
-            f"They normalise {', '.join(one.renormalised)} otherwise, which `nexus rules apply` refuses: what was "
-            "normalised stays as it is. Rebuild from the topics under another namespace."
+            f"They normalise {', '.join(one.renormalised)} otherwise, which `nexus rules apply` refuses: "
+            "what was normalised stays as it is. Rebuild from the topics under another namespace."
         )
         return
     found = one.forecast

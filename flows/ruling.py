@@ -5,8 +5,8 @@
         difference = ruling.difference(rules_from_file(Path("new.yaml")))
         applied = ruling.apply(rules, who="ada", why="a kiosk sees everybody", timeout_s=30)
 
-Rules come into force by an operator event, in the order of the control topic. Whoever reads it changes them in
-one call; what the change concerns is then found and settled beside the stream (`resolver.rescan`).
+Rules come into force by an operator event, in the order of the control topic. Whoever reads it changes them
+in one call; what the change concerns is then found and settled beside the stream (`resolver.rescan`).
 """
 
 import json

@@ -70,7 +70,7 @@ class Wiring:
         self._open.close()
 
     def keep_rules_in_force(self) -> None:
-        """Work under the rules in force, whichever the settings have: to look at others, or to bring them in."""
+        """Work under the rules in force, whichever the settings have: to compare them with others."""
         rules = rules_in_force(self.client, self.settings.namespace)
         if rules is not None:
             self.settings = self.settings.model_copy(update={"rules": rules})

@@ -118,7 +118,9 @@ class Keys:
 
     @property
     def pending(self) -> str:
-        """HASH identifier key -> why only the log knows everything about its entity."""
+        """HASH identifier key, or a JSON object that says what is no longer blocked -> why only the log knows
+        everything.
+        """
         return self._key("pending")
 
     @property

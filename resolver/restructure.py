@@ -133,19 +133,17 @@ class Restructuring:
     def _once(self, token: str) -> int:
         keys = self._keys
         self._void()
-        self._store.take_rules()
-        rules, ruled_by = (
-            self._store.rules,
-            self._store.ruled_by,
-        )  # others, from here on, have a rescan follow
+        self._store.take_rules()  # should they change from here on, a rescan follows
+        rules, ruled_by = self._store.rules, self._store.ruled_by
         with translated():
             reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
         if reply[0] == b"visible":
             self._finish()
             return 0
-        todo = dict(zip(reply[1::2], reply[2::2], strict=True))
-        if not todo:
+        if reply[0] == b"nothing":
             return 0
+        with translated():
+            todo: dict[bytes, bytes] = self._redis.hgetall(keys.todo)
         self._step("restructure-begin")
         started = time.monotonic()
         region = Region(self._client, self._namespace, self._store, todo.keys())

@@ -1,19 +1,20 @@
 """Kill -9 around the batch that merges, splits, quarantines or erases, and inside what settles it.
 
-Four courses, each a world of its own in which one thing after the other happens to the same few people. Around
-each of them the process is killed: once before and once after the call, or, where no call may restructure
-anything, at every step of the thread that does so instead.
+Four courses, each a world of its own in which one thing after the other happens to the same few people.
+Around each of them the process is killed: once before and once after the call, or, where no call may
+restructure anything, at every step of the thread that does so instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-import redis
 
-from resolver.keys import Keys
+from tests.chaos.conftest import MakeWorld
+from tests.chaos.rewound import Rewound
 from tests.chaos.verdict import assert_as_if_nothing_happened, assert_told, reference
 from tests.chaos.world import World, customers, seen
 from tests.services import RedisServer
@@ -62,12 +63,6 @@ COURSES = (
 )
 
 
-def free_the_lock(world: World) -> None:
-    """Let the time pass that the lock of who restructured, and is dead, would hold."""
-    with redis.Redis.from_url(world.redis_url) as client:
-        client.delete(Keys(world.namespace).worker)
-
-
 def go(world: World, points: tuple[str, ...], happenings: tuple[str, ...]) -> World:
     """Let it all happen, and be killed at each point of each."""
     world.produce([*customers(40), *BEFORE])
@@ -82,8 +77,7 @@ def go(world: World, points: tuple[str, ...], happenings: tuple[str, ...]) -> Wo
         for point in points:
             victim = world.start("run", "--workers", "2", NEXUS_TEST_CRASH_AT=point, **more)
             assert victim.wait() == -9, f"{name}: {point} was not reached: {victim.stderr}"
-            free_the_lock(world)
-            print(name, point, world.namespace)
+            world.shorten_the_lock(0)
             answer = assert_told(world)
             if point in ("before-apply", "after-apply"):
                 assert answer == (before if point == "before-apply" else after), f"{name}, {point}"
@@ -131,3 +125,29 @@ def test_a_crash_around_a_decision_changes_nothing(gone: Mapping[str, Future[Wor
     world = gone[course].result()
     assert_as_if_nothing_happened(world)
     world.start("check").ends_well()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "point", ["restructure-prepared", pytest.param("restructure-visible", marks=pytest.mark.soak)]
+)
+def test_a_store_that_falls_back_into_a_restructuring_is_replayed(
+    make_world: MakeWorld, tmp_path: Path, point: str
+) -> None:
+    """The older copy is from the middle of a restructuring; its flags and what it had prepared do no harm."""
+    with RedisServer(tmp_path / "own-redis") as server:
+        world = make_world(server.url, formats=FORMATS, NEXUS_TEST_ONE_CALL="0")
+        world.produce([*customers(40), *BEFORE])
+        world.finish()
+        HAPPENINGS["quarantine"](world)
+        assert world.start("run", "--workers", "2", NEXUS_TEST_CRASH_AT=point).wait() == -9
+        rewound = Rewound(world, server)
+        rewound.copy()
+        world.shorten_the_lock(0)
+        HAPPENINGS["apart"](world)
+        HAPPENINGS["merge"](world)
+        world.finish()
+        rewound.restore()
+        world.shorten_the_lock(0)
+        world.finish()
+        assert_as_if_nothing_happened(world, generations=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from schemas.mapping import EntityMapping
 from schemas.transitions import SnapshotStarted, Transition
 from tests.chaos.conftest import MakeWorld
 from tests.chaos.processes import until
+from tests.chaos.rewound import Rewound
 from tests.chaos.verdict import (
     assert_as_if_nothing_happened,
     follow,
@@ -25,27 +25,6 @@ from tests.chaos.world import World, customers, halves
 from tests.services import RedisServer
 
 pytestmark = pytest.mark.services
-
-
-class Rewound:
-    """A world on a redis-server of its own, of which an older copy is kept."""
-
-    def __init__(self, world: World, server: RedisServer) -> None:
-        self.world, self.server = world, server
-        self._copy = server.folder.with_name("copy")
-
-    def copy(self) -> None:
-        """Keep what the stopped server has on its disk now."""
-        self.server.stop()
-        shutil.copytree(self.server.folder, self._copy)
-        self.server.start()
-
-    def restore(self) -> None:
-        """Put the copy in the place of what the server has now."""
-        self.server.kill9()
-        shutil.rmtree(self.server.folder)
-        shutil.copytree(self._copy, self.server.folder)
-        self.server.start()
 
 
 @pytest.fixture

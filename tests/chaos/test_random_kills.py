@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.processes import Process
+from demo_producer import Record
+from schemas.operations import Kind
+from tests.chaos.processes import Process, until
 from tests.chaos.verdict import assert_as_if_nothing_happened
-from tests.chaos.world import World, customers
+from tests.chaos.world import World, customers, person, seen
 from tests.services import KafkaServer, RedisServer
 
 SEED = "NEXUS_TEST_CHAOS_SEED"
@@ -29,6 +31,11 @@ PROCESSES = 2
 EVENTS_PER_KILL = 80
 DOWN_S = 0.3  # most seconds that a server stays away
 WORKER, BROKER, STORE = "worker", "broker", "store"
+FORMATS = ("segment", "stripe", "event")
+CROWD = tuple(
+    f"{kind}={number}" for kind, most in (("user_id", 8), ("anonymous_id", 5)) for number in range(most)
+)
+DECISIONS: dict[Kind, int] = {"together": 3, "apart": 3, "block": 3, "unblock": 3, "release": 2, "erase": 1}
 SHARES = {WORKER: 0.76, BROKER: 0.08, STORE: 0.16}
 
 
@@ -40,30 +47,42 @@ class Storm:
     """
 
     world: World
-    broker: KafkaServer
+    broker: KafkaServer | None  # None: it is not this storm's to kill
     store: RedisServer
     chance: random.Random
     running: list[Process] = field(default_factory=list)
     gave_up: list[str] = field(default_factory=list)
+    stream: Iterator[Record] = field(default_factory=lambda: iter(()))
 
     def rage(self, kills: int) -> None:
         """Kill so many times, then let everything come to rest."""
-        stream = iter(customers(kills * EVENTS_PER_KILL, seed=self.chance.randrange(1_000)))
+        self.stream = iter(customers(kills * EVENTS_PER_KILL, seed=self.chance.randrange(1_000)))
         self.running = [self._start() for _ in range(PROCESSES)]
         for _ in range(kills):
-            self.world.produce(record for record, _ in zip(stream, range(EVENTS_PER_KILL), strict=False))
+            self.come()
             time.sleep(self.chance.uniform(0.1, 2.0))
             self._kill(self.chance.choices(list(SHARES), list(SHARES.values()))[0])
             self._restart_who_ended()
 
+    def come(self) -> None:
+        """Let something come in before the next kill."""
+        self.world.produce(record for record, _ in zip(self.stream, range(EVENTS_PER_KILL), strict=False))
+
+    def is_done(self) -> bool:
+        """Whether everything that came in is carried out, settled and published."""
+        world = self.world
+        is_applied = world.applied >= len(world.places) and world.carried_out >= world.said
+        return is_applied and not world.is_due and not world.store.waiting()
+
     def rest(self) -> None:
         """Wait until all is done, and end everybody in order."""
         end = time.monotonic() + 60
-        while self.world.applied < len(self.world.places) or self.world.store.waiting():
+        while not self.is_done():
             assert time.monotonic() < end, "it does not come to rest"
             self._restart_who_ended()
             time.sleep(0.2)
         for process in self.running:
+            until("it has begun", _has_begun(process))
             process.send(signal.SIGTERM)
         for process in self.running:
             process.ends_well(10)
@@ -74,8 +93,9 @@ class Storm:
     def _kill(self, what: str) -> None:
         if what == WORKER:
             self.chance.choice(self.running).kill9()
+            self.world.shorten_the_lock()
             return
-        server = self.broker if what == BROKER else self.store
+        server = self.broker if what == BROKER and self.broker else self.store
         server.kill9()
         time.sleep(self.chance.uniform(0, DOWN_S))
         server.start()
@@ -105,6 +125,50 @@ def storm(tmp_path: Path, start_kafka: Callable[[], KafkaServer]) -> Iterator[St
         yield Storm(world, broker, store, random.Random(seed))
 
 
+def _has_begun(process: Process) -> Callable[[], bool]:
+    """Whether it has said its first words; before, a signal would just end it."""
+    return lambda: "namespace:" in process.stderr
+
+
+@dataclass
+class StormOfDecisions(Storm):
+    """A storm over people who share devices, and operators who cannot make up their minds. No call may
+    restructure anything: a thread of one of the processes does, until that is killed.
+    """
+
+    seen: int = 0
+
+    def come(self) -> None:
+        """Some events, and an operator event or two, of which few are erasures."""
+        super().come()
+        self.world.produce([self._event() for _ in range(6)])
+        for _ in range(self.chance.randint(1, 2)):
+            self._decide()
+
+    def _event(self) -> Record:
+        self.seen += 1
+        return seen(self.seen, *self.chance.sample(CROWD, self.chance.randint(1, 3)))
+
+    def _decide(self) -> None:
+        kind = self.chance.choices(list(DECISIONS), list(DECISIONS.values()))[0]
+        names = self.chance.sample(CROWD, 2 if kind in ("together", "apart") else 1)
+        if kind != "erase" or self.world.store.entity(self.world.keyring.key(person(names[0]))):
+            self.world.say(kind, *names)
+
+
+@pytest.fixture
+def decisions(tmp_path: Path, kafka: str) -> Iterator[StormOfDecisions]:
+    """Give a storm on the shared broker over a redis-server of its own; the broker is not killed."""
+    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(1 << 32))
+    print(f"\n{SEED}={seed}")
+    with (
+        RedisServer(tmp_path / "own-redis") as store,
+        World(tmp_path, kafka, store.url, formats=FORMATS, NEXUS_TEST_ONE_CALL="0") as world,
+    ):
+        world.finish()  # topics and store are there
+        yield StormOfDecisions(world, None, store, random.Random(seed))
+
+
 def kills(otherwise: int) -> int:
     """How many times to kill."""
     return int(os.environ.get(KILLS) or otherwise)
@@ -117,6 +181,28 @@ def test_twenty_five_random_kills_change_nothing(storm: Storm) -> None:
     storm.rage(25)
     storm.rest()
     assert_as_if_nothing_happened(storm.world)
+
+
+@pytest.mark.services
+@pytest.mark.timeout(150)
+def test_random_kills_while_restructurings_are_under_way_change_nothing(decisions: StormOfDecisions) -> None:
+    """Workers and the redis-server die inside of restructurings, and the end is the reference's."""
+    decisions.rage(4)
+    decisions.rest()
+    assert_as_if_nothing_happened(decisions.world)
+
+
+@pytest.mark.soak
+@pytest.mark.services
+@pytest.mark.timeout(0)  # as long as it takes
+def test_many_random_kills_of_restructurings_change_nothing(decisions: StormOfDecisions) -> None:
+    """The same for as long as one likes, with a look at everything after every fifty kills."""
+    left = kills(300)
+    while left > 0:
+        decisions.rage(min(left, 50))
+        left -= 50
+        decisions.rest()
+        assert_as_if_nothing_happened(decisions.world)
 
 
 @pytest.mark.soak

@@ -12,7 +12,9 @@ from typing import Self
 import redis
 
 from demo_producer import Record, records
+from resolver.keys import Keys
 from resolver.redis_store import RedisStore
+from resolver.restructure import Restructuring
 from schemas.identifiers import Identifier, Keyring, identifier
 from schemas.mapping import Name
 from schemas.operations import Kind, Operation, encode_operation
@@ -27,6 +29,8 @@ QUICK = {
     "NEXUS_CONSUMER__HEARTBEAT_INTERVAL_MS": "300",
     "NEXUS_KAFKA__RECONNECT_BACKOFF_MAX_MS": "500",
 }
+
+STREAMS = ("segment", "stripe")
 
 FAULTS = "duplicates=5,late=5,shuffled=5,junk=3,malformed=6"
 
@@ -44,7 +48,7 @@ class World:
         kafka: str,
         redis_url: str,
         partitions: int = 3,
-        formats: Sequence[str] = ("segment", "stripe"),
+        formats: Sequence[str] = STREAMS,
         **settings: str,
     ) -> None:
         self.namespace = f"chaos-{uuid.uuid4().hex[:8]}"
@@ -157,6 +161,17 @@ class World:
         """The operator events that the store has passed."""
         return sum(self.store.offsets(self.control).values())
 
+    @property
+    def is_due(self) -> bool:
+        """Whether anything is left to be restructured."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            return Restructuring(client, self.namespace, self.store).is_due()
+
+    def shorten_the_lock(self, ms: int = 1_000) -> None:
+        """Let time pass: the lock of who restructures ends soon, unless it is renewed."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.pexpire(Keys(self.namespace).worker, ms)
+
     def wait_until_applied(self, count: int, seconds: float = 40.0) -> None:
         """Wait until the store has passed so many messages."""
         self._until(f"{count} messages applied", lambda: self.applied >= count, seconds)
@@ -165,6 +180,7 @@ class World:
         """Wait until every produced message is applied and every transition published."""
         self.wait_until_applied(len(self.places), seconds)
         self._until("all carried out", lambda: self.carried_out >= self.said, seconds)
+        self._until("all settled", lambda: not self.is_due, seconds)
         self._until("all published", lambda: self.store.waiting() == 0, seconds)
 
     def _until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
@@ -189,7 +205,8 @@ def seen(number: int, *names: str) -> Record:
         "occurred_at": "2026-01-05T10:00:00Z",
         "participants": [{"entity_type": "person", "identifiers": named}],
     }  # fmt: skip
-    return Record("event", None, (), json.dumps(event).encode())
+    value = json.dumps(event).encode()
+    return Record("event", None, (), value)  # type: ignore[arg-type]  # the demo's producer makes none
 
 
 def customers(count: int, seed: int = 1, faults: str = FAULTS) -> list[Record]:

@@ -48,7 +48,6 @@ SHAPES = {
             event(1, ("user_id=a", "user_id=b")),
             event(2, ("user_id=b", "user_id=c")),
             event(3, ("user_id=c", "user_id=d")),
-            event(4, ("user_id=b",)),
         ],
         [command("block", "user_id=b", ms=50), command("unblock", "user_id=b", ms=60)],
     ),
@@ -58,7 +57,6 @@ SHAPES = {
             event(1, ("user_id=a", "user_id=b")),
             event(3, ("user_id=b", "user_id=c")),
             event(2, ("user_id=c", "user_id=a")),
-            event(4, ("user_id=d", "user_id=c")),
         ],
         [
             command("apart", "user_id=a", "user_id=c", ms=50),

@@ -1,13 +1,15 @@
 """What is erased before it was published is not published."""
 
+from typing import Any
+
 import redis
 
 from resolver.store import Cursor
-from schemas.transitions import EntityErased, Redacted
+from schemas.transitions import EntityErased, Redacted, Transition
 from tests.resolver.histories import Pair, Said, event
 
 
-def published(pair: Pair) -> list[object]:
+def published(pair: Pair) -> list[Transition]:
     """Everything that waits in the outbox, in order."""
     return [one for entry in pair.store.outbox(Cursor(0, 0), 1000, 1) for one in entry.transitions]
 
@@ -21,7 +23,7 @@ def test_waiting_changes_of_the_subject_are_redacted(pair: Pair) -> None:
     assert pair.restructuring.is_due()
     pair.restructuring.run()
     after = published(pair)
-    assert [one.number for one in after] == [*range(1, len(before) + 2)]  # type: ignore[attr-defined] -- all have one
+    assert [one.number for one in after] == [*range(1, len(before) + 2)]
     assert "ada" not in repr(after)
     assert "bob" in repr(after)
     assert [type(one) for one in after].count(Redacted) == 2
@@ -52,9 +54,9 @@ def test_redaction_is_not_lost_by_a_crash(client: "redis.Redis") -> None:
     pair.learn([event(2, ("user_id=ada", "email=ada@b.test"))])
     pair.say(Said("erase", ("user_id=ada",)))
     keys = pair.store._keys
-    waiting: object = client.smembers(keys.redact)
+    waiting: Any = client.smembers(keys.redact)  # redis-py mixes sync and async replies
     pair.restructuring.run()
     once = published(pair)
-    client.sadd(keys.redact, *waiting)  # type: ignore[misc] -- redis-py mixes sync and async replies
+    client.sadd(keys.redact, *waiting)
     pair.restructuring.run()
     assert published(pair) == once
