@@ -58,8 +58,7 @@ class Settling:
                 is_last = no_more is not None and no_more()
                 if not self._settled() or (is_last and not self._is_due()):
                     break
-                if not is_last:
-                    self._stop.wait(_PAUSE_S)
+                self._stop.wait(_PAUSE_S)
         finally:
             self.ended.set()
 

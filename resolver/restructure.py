@@ -94,6 +94,8 @@ class Restructuring:
                 settled += self._once(token)
                 if self._is_rescan_due():
                     settled += self._rescan(token)
+        except _Superseded:
+            log.warning("another process has taken over what was being settled: leaving it to that one")
         finally:
             with translated():
                 self._unlock([self._keys.worker], [token])
@@ -138,7 +140,7 @@ class Restructuring:
         with translated():
             reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
         if reply[0] == b"visible":
-            self._finish()
+            self._finish(token)
             return 0
         if reply[0] == b"nothing":
             return 0
@@ -153,7 +155,7 @@ class Restructuring:
         self._step("restructure-read")
         self._prepare_and_flip(region, todo, token, lambda: Answer(region, todo, rules, ruled_by))
         self._step("restructure-visible")
-        self._finish()
+        self._finish(token)
         log.info(
             "%d identifiers are settled, among %d, in %.1f s",
             len(todo),
@@ -184,7 +186,7 @@ class Restructuring:
         self, region: Region, todo: dict[bytes, bytes], token: str, answer_of: Callable[[], Answer]
     ) -> None:
         known = {b"k" + key for key in todo}
-        beside = _Beside(self._redis, self._keys)
+        beside = _Beside(self._redis, self._keys, _Guarded(self._client, self._keys, token))
         tries = 0
         while True:
             answer = answer_of()
@@ -194,12 +196,12 @@ class Restructuring:
             answer.tell()
             beside.prepare(answer)
             self._step("restructure-prepared")
-            if self._try_flip(answer, len(known)):
+            if self._try_flip(answer, len(known), token):
                 with translated():
                     self._redis.hincrby(self._keys.meta, "rescanned", answer.changed)
                 return
             tries += 1
-            self._hold(token)
+            beside.guarded("PEXPIRE", self._keys.worker, _LOCK_MS)  # renews it; a lock that was lost stays lost
             if tries >= _TRIES:
                 self._make_wait()
             known |= self._refresh(region, known)
@@ -227,14 +229,14 @@ class Restructuring:
             now = self._redis.time()
             self._redis.hset(self._keys.meta, "hold", now[0] * 1000 + now[1] // 1000 + _HOLD_MS)
 
-    def _try_flip(self, answer: Answer, touched: int) -> bool:
+    def _try_flip(self, answer: Answer, touched: int, token: str) -> bool:
         keys = self._keys
         nodes, quarantine = [], []
         for key, wish in answer.wishes.items():
             node = wish.on(answer.region.nodes[key])
             nodes.append((key, b"" if wish.is_erased else pack_node(node)))
             quarantine.append((key, pack_quarantine(wish.crossed) if wish.crossed else b""))
-        arguments: list[Any] = [touched]
+        arguments: list[Any] = [token, touched]
         for records in (nodes, quarantine):
             arguments += [len(records), *(part for record in records for part in record)]
         arguments += [part for pair in answer.todo.items() for part in pair]
@@ -249,12 +251,13 @@ class Restructuring:
                         keys.outbox,
                         keys.nodes,
                         keys.quarantine,
+                        keys.worker,
                     ],
                     arguments,
                 )
             )
 
-    def _finish(self) -> None:
+    def _finish(self, token: str) -> None:
         """Tell the nodes, and clear away what was."""
         keys = self._keys
         with translated():
@@ -272,7 +275,28 @@ class Restructuring:
             ]
             while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
                 pass
-            self._redis.hdel(keys.meta, "job", "hold", "flipped")
+        _Guarded(self._client, keys, token)("HDEL", keys.meta, "job", "hold", "flipped")
+
+
+class _Superseded(Exception):
+    """The lock was lost, and another process does the work."""
+
+
+class _Guarded:
+    """Commands that do nothing once another process does the work: a process may be frozen for as long as it
+    likes, and must not write into what another one prepares.
+    """
+
+    def __init__(self, client: "redis.Redis", keys: Keys, token: str) -> None:
+        self._script: Any = client.register_script(script("guarded"))
+        self._worker, self._token = keys.worker, token
+
+    def __call__(self, command: str, key: str, *arguments: Any) -> None:
+        """Run it, or raise _Superseded."""
+        with translated():
+            done = self._script([self._worker, key], [self._token, command, *arguments])
+        if not done:
+            raise _Superseded
 
 
 @dataclass
@@ -281,6 +305,7 @@ class _Beside:
 
     redis: Any
     keys: Keys
+    guarded: "_Guarded"
     written: dict[bytes, int] = field(default_factory=dict)
     records: dict[int, bytes] = field(default_factory=dict)
     chunks: list[int] = field(default_factory=list)
@@ -343,26 +368,22 @@ class _Beside:
         self.written = dict(moves)
 
     def _write_transitions(self, transitions: Sequence[bytes]) -> None:
-        with translated():
-            self.redis.unlink(self.keys.staged)
-            for page in pages(transitions):
-                self.redis.rpush(self.keys.staged, pack_count(len(page), 4) + b"".join(page))
+        self.guarded("UNLINK", self.keys.staged)
+        for page in pages(transitions):
+            self.guarded("RPUSH", self.keys.staged, pack_count(len(page), 4) + b"".join(page))
 
     def _write_doomed(self, answer: Answer) -> None:
-        with translated():
-            self.redis.unlink(self.keys.doomed)
-            for page in pages(_doomed(answer)):
-                self.redis.rpush(self.keys.doomed, *page)
+        self.guarded("UNLINK", self.keys.doomed)
+        for page in pages(_doomed(answer)):
+            self.guarded("RPUSH", self.keys.doomed, *page)
 
     def _save(self, key: str, records: Mapping[Any, Any]) -> None:
-        with translated():
-            for page in pages(records.items()):
-                self.redis.hset(key, mapping=dict(page))
+        for page in pages(records.items()):
+            self.guarded("HSET", key, *(part for pair in page for part in pair))
 
     def _clear(self, key: str, fields: Iterable[Any]) -> None:
-        with translated():
-            for page in pages(fields):
-                self.redis.hdel(key, *page)
+        for page in pages(fields):
+            self.guarded("HDEL", key, *page)
 
 
 def _chunks_of(part: Part) -> int:

@@ -1,4 +1,4 @@
-"""What is too large for one call is settled in bounded calls, beside the stream, and becomes visible at once."""
+"""What is too large for one call is settled in bounded calls beside the stream, and visible at once."""
 
 from collections.abc import Callable, Sequence
 
@@ -56,7 +56,7 @@ def test_random_histories(client: "redis.Redis", rules: str, history: list[list[
 def test_the_stream_goes_on_meanwhile(
     client: "redis.Redis", rules: str, history: list[list[Event] | Said]
 ) -> None:
-    """What comes between the steps of a restructuring is in the answer in the end, as if it had come before."""
+    """What comes between the steps of a restructuring is in the answer, as if it had come before."""
     pair, todo = Pair(client, rules=RULES[rules], one_call=0), list(history)
 
     def feed() -> None:
@@ -155,3 +155,23 @@ def test_what_is_split_again_before_it_is_settled(client: "redis.Redis") -> None
     pair.learn([event(50, ("user_id=u2", "user_id=u4"))])
     pair.settle()
     pair.agree()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_one_that_was_frozen_leaves_it_to_the_one_that_took_over(client: "redis.Redis", step: str) -> None:
+    """Who wakes up after its lock has run out writes nothing more, and the answer is right."""
+    pair = Pair(client, one_call=10)
+    for at in range(0, 60, 20):
+        pair.learn(star(60)[at : at + 20])
+    pair.say(Said("block", ("email=hub@b.test",), 1_000_000))
+    second = Restructuring(client, "test", pair.store)
+
+    def freeze(name: str) -> None:
+        if name == step:
+            client.delete(pair.store._keys.worker)  # as if it had run out
+            second.run()
+
+    pair.restructuring = Restructuring(client, "test", pair.store, freeze)
+    pair.settle()
+    pair.agree()
+    assert pair.store.unsettled() == 0

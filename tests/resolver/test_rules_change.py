@@ -16,6 +16,7 @@ from resolver.rules_change import RulesChange, RulesRefused
 from resolver.store import Applied, Batch, Fenced, Move, OtherRules
 from schemas.events import Event, log_position
 from schemas.rules import Rules
+from schemas.transitions import IdentifierQuarantined
 from tests.resolver.changes import (
     RULES_TO_CHANGE,
     Change,
@@ -209,7 +210,8 @@ def test_blocked_by_rule_takes_its_place_in_links_away(client: redis.Redis) -> N
     (link,) = pair.linked().values()
     assert (link.first, link.last_ms) == (event(1).position, 2)
     left = pair.told[-1]
-    assert (left.transition, left.reason.kind) == ("identifier_quarantined", "blocked")  # type: ignore[union-attr]
+    assert isinstance(left, IdentifierQuarantined)
+    assert left.reason.kind == "blocked"
 
 
 def test_what_is_no_longer_blocked_is_untold(client: redis.Redis) -> None:
