@@ -201,7 +201,7 @@ class Restructuring:
                     self._redis.hincrby(self._keys.meta, "rescanned", answer.changed)
                 return
             tries += 1
-            beside.guarded("PEXPIRE", self._keys.worker, _LOCK_MS)  # renews it; a lock that was lost stays lost
+            beside.guarded("PEXPIRE", self._keys.worker, _LOCK_MS)  # a lock that was lost stays lost
             if tries >= _TRIES:
                 self._make_wait()
             known |= self._refresh(region, known)
