@@ -27,6 +27,8 @@ PLATFORMS = {
     "linux aarch64": [f"manylinux_2_{minor}_aarch64" for minor in (31, 28, 17)] + ["manylinux2014_aarch64"],
     "macos arm64": [f"macosx_{major}_0_arm64" for major in (14, 13, 12, 11)],
 }
+# What redis-py asks for on Pythons below 3.11.3 only: pip on a newer one does not resolve it.
+BACKPORTS = {"async-timeout>=4.0.3": "python_full_version < '3.11.3'"}
 
 Pins = dict[str, str]  # name -> version
 
@@ -34,11 +36,12 @@ Pins = dict[str, str]  # name -> version
 def main() -> None:
     """Resolve, collect the hashes, write the files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    runtime = project["project"]["dependencies"]
+    runtime = [*project["project"]["dependencies"], *BACKPORTS]
     build = project["build-system"]["requires"]
     develop = project["project"]["optional-dependencies"]["develop"]
     everything = resolve([*runtime, *build, *develop])
     markers = {name_of(line): line.partition(";")[2].strip() for line in runtime if ";" in line}
+    markers |= {name_of(backport): marker for backport, marker in BACKPORTS.items()}
     hashes = collect_hashes(everything, markers)
     written: set[str] = set()
     for title, requirements in {"runtime": runtime, "build": build, "develop": [*build, *develop]}.items():
