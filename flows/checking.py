@@ -32,6 +32,7 @@ def checks(settings: Settings) -> Iterator[Check]:
             ("store", _store),
             ("operations", _operations),
             ("outbox", _outbox),
+            ("pending", _pending),
             ("invariants", _invariants),
         ):
             try:
@@ -62,6 +63,16 @@ def _outbox(parts: Wiring) -> Check:
     waiting, limit = parts.store.waiting(), parts.settings.outbox_limit
     verdict: Verdict = "warning" if waiting > limit // 2 else "ok"
     return Check("outbox", verdict, f"{waiting} transitions wait to be published, of {limit} that may")
+
+
+def _pending(parts: Wiring) -> Check:
+    count = parts.store.pending()
+    if count == 0:
+        return Check("pending", "ok", "nothing waits for what only the log can tell")
+    told = (
+        f"{count} identifiers or rules: only the log can tell what is right for them (`nexus rules pending`)"
+    )
+    return Check("pending", "warning", told)
 
 
 def _invariants(parts: Wiring) -> Check:

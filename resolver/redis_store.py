@@ -630,6 +630,11 @@ class RedisStore:
             if cursor == 0:
                 return
 
+    def pending(self) -> int:
+        """How many identifiers and rules only the log knows everything about."""
+        with translated():
+            return int(self._redis.hlen(self._keys.pending))
+
     def unsettled(self) -> int:
         """How many identifiers wait for a restructuring in bounded calls; 1 at least while one goes on."""
         with translated():

@@ -312,7 +312,9 @@ def test_a_check_looks_at_everything(told: Path) -> None:
     """Settings, input, store, outbox and invariants are ok; that no secret is set is a warning."""
     found = {one["check"]: one["verdict"] for one in answers(nexus(told, "check", "--json"))}
     assert found == {
-        **dict.fromkeys(("settings", "input", "store", "operations", "outbox", "invariants"), "ok"),
+        **dict.fromkeys(
+            ("settings", "input", "store", "operations", "outbox", "pending", "invariants"), "ok"
+        ),
         "secret": "warning",
     }
 
