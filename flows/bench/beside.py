@@ -56,8 +56,8 @@ class Beside:
 def beside(settings: Settings, name: str, touched: Sequence[Identifier]) -> Iterator[Beside]:
     """Batches of new links on these identifiers, in turns, as long as the block runs.
 
-    `name` is for the feed: no other one of the store may have it. The process settles what is too large for
-    one call in a thread, as that of `nexus run` does.
+    `name` is for the feed: no other one of the store may have it. The process has what is too large for one
+    call settled beside it, as that of `nexus run` does.
     """
     here, there = _CONTEXT.Pipe()
     process = _CONTEXT.Process(target=_serve, args=(there, settings, name, tuple(touched)), daemon=True)
@@ -74,7 +74,7 @@ def beside(settings: Settings, name: str, touched: Sequence[Identifier]) -> Iter
 
 def _serve(connection: Connection, settings: Settings, name: str, touched: Sequence[Identifier]) -> None:
     with Wiring(settings) as parts, contextlib.suppress(EOFError, BrokenPipeError):
-        settling = Settling(parts.restructuring, Stop(), Crash())
+        settling = Settling(parts.restructuring, Stop(), Crash(), parts.settings_in_force)
         gc.freeze()
         gc.set_threshold(20_000, 10, 50)  # as the process of `nexus run` has it
         try:
