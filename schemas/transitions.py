@@ -154,7 +154,8 @@ class IdentifierReleased(_Change):
 class EntityErased(_Change):
     """The entity ended, and everything that is known of it must go, whatever still belongs to it.
 
-    `erased_ids` are the ids made from its erased identifiers; above 1,000 it is several messages. What was
+    `erased_ids` are the ids made from its erased identifiers, and from those that nothing but the erased
+    participants named; above 1,000 it is several messages. What was
     not erased follows as `EntityCreated`, maybe under the same id.
     """
 
