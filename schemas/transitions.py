@@ -155,8 +155,8 @@ class EntityErased(_Change):
     """The entity ended, and everything that is known of it must go, whatever still belongs to it.
 
     `erased_ids` are the ids made from its erased identifiers, and from those that nothing but the erased
-    participants named; above 1,000 it is several messages. What was
-    not erased follows as `EntityCreated`, maybe under the same id.
+    participants named; above 1,000 it is several messages. What was not erased follows as `EntityCreated`,
+    maybe under the same id.
     """
 
     transition: Literal["entity_erased"] = "entity_erased"
