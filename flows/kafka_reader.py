@@ -6,8 +6,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka import Message as KafkaMessage
+from confluent_kafka.admin import AdminClient
 
 from flows.reader import Taken
 from resolver.store import Move
@@ -20,7 +28,7 @@ log = logging.getLogger("nexus.kafka")
 Partition = tuple[str, int]
 
 _PATIENCE_S = 60.0
-_ASK_S = 8.0  # a coordinator that comes back may leave a question unanswered: ask again
+_ASK_S = 4.0  # a coordinator may leave a question unanswered: ask again, and another way
 _HOLD_S = 10.0  # how long the next operator event may take before everything else is read again
 _LOOK_BACK_S = 5.0  # how often each worker looks whether the store went back in time
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
@@ -39,6 +47,14 @@ DEFAULTS = {
     "queued.max.messages.kbytes": 16384,  # librdkafka's default of 64 MiB is per consumer
     "topic.metadata.refresh.interval.ms": 30_000,  # a new partition joins within this
 }
+
+
+_COMMON = ("bootstrap.servers", "client.id", "security.", "sasl.", "ssl.", "socket.", "broker.", "logger")
+
+
+def _is_common(option: str) -> bool:
+    """Whether a librdkafka option is one that every client takes."""
+    return option.startswith(_COMMON)
 
 
 class Resume(Protocol):
@@ -86,7 +102,7 @@ class KafkaReader:
         self._topics = (*topics, *([control] if control is not None else []))
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
-        self._consumer = _consumer(config)
+        self._config, self._consumer = config, _consumer(config)
         self._consumer.subscribe(
             list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -156,7 +172,7 @@ class KafkaReader:
         """
         reached: dict[str, dict[int, int | None]] = {}
         asked = [TopicPartition(*partition) for partition in sorted(self._every)]
-        for one in consumer.committed(asked, timeout=timeout_s):  # before the store's: see the class
+        for one in self._committed(consumer, asked, timeout_s):  # before the store's: see the class
             # a commit of our own may still be on its way
             offset = max(one.offset, self._passed.get((one.topic, one.partition), -1))
             reached.setdefault(one.topic, {})[one.partition] = offset if offset >= 0 else None
@@ -167,6 +183,24 @@ class KafkaReader:
                 topic, self._topic_id(topic), offsets, self._from_beginning
             ).items()
         }
+
+    def _committed(
+        self, consumer: Consumer, asked: list[TopicPartition], timeout_s: float
+    ) -> Sequence[TopicPartition]:
+        """The group's offsets. A member that is between two rebalances may get no answer, for as long as it
+        waits for one: then they are asked for from outside the group.
+        """
+        try:
+            return consumer.committed(asked, timeout=timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._TIMED_OUT:
+                raise
+            log.info("the group's offsets are asked for from outside the group")
+            group = ConsumerGroupTopicPartitions(self._config["group.id"], asked)
+            admin = AdminClient({name: self._config[name] for name in self._config if _is_common(name)})
+            answer = admin.list_consumer_group_offsets([group], request_timeout=timeout_s)
+            found = answer[group.group_id].result(timeout_s + 1)
+            return list(found.topic_partitions)
 
     def _look_back(self) -> None:
         """Now and then: a store that fell back under a running worker is read again from where it

@@ -39,7 +39,7 @@ def between_steps(pair: Pair, feed: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("rules", RULES)
-@settings(max_examples=60, print_blob=True)
+@settings(max_examples=30, print_blob=True)
 @given(history=ruled_histories)
 def test_random_histories(client: "redis.Redis", rules: str, history: list[list[Event] | Said]) -> None:
     """With nothing left to one call, they agree after every step of a random history."""
@@ -51,7 +51,7 @@ def test_random_histories(client: "redis.Redis", rules: str, history: list[list[
 
 
 @pytest.mark.parametrize("rules", RULES)
-@settings(max_examples=60, print_blob=True)
+@settings(max_examples=30, print_blob=True)
 @given(history=ruled_histories)
 def test_the_stream_goes_on_meanwhile(
     client: "redis.Redis", rules: str, history: list[list[Event] | Said]
