@@ -79,6 +79,7 @@ def test_a_process_that_joins_takes_partitions_over_and_gives_them_back(world: W
         return topics.members(world.kafka, world.group)
 
     everything = {(topic, each) for topic in world.inputs.values() for each in range(world.partitions)}
+    everything.add((world.control, 0))
 
     def are_shared_by(count: int) -> bool:
         shares = owners()

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
@@ -132,9 +140,14 @@ def delete(bootstrap: str, topic: str) -> None:
 
 
 def members(bootstrap: str, group: str) -> dict[str, set[tuple[str, int]]]:
-    """The members of a consumer group with the partitions that each owns."""
+    """The members of a consumer group with the partitions that each owns; none without coordinator."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    described = admin.describe_consumer_groups([group])[group].result(timeout=_PATIENCE_S)
+    try:
+        described = admin.describe_consumer_groups([group])[group].result(timeout=_PATIENCE_S)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE):
+            return {}
+        raise
     return {
         member.member_id: {(each.topic, each.partition) for each in member.assignment.topic_partitions}
         for member in described.members
