@@ -68,6 +68,9 @@ class Resume(Protocol):
 class KafkaReader:
     """A member of the consumer group. See `Reader` for the promise.
 
+    What a rebalance has to ask about topics it asks with a client of its own: within a callback of a
+    consumer, a second call that may run callbacks (`list_topics` is one) aborts the process at the next.
+
     On assignment, and now and then after it, it reads the group's offsets first and the store's after them,
     so that the store can only look ahead of the group unless it went back in time.
 
@@ -102,7 +105,8 @@ class KafkaReader:
         self._topics = (*topics, *([control] if control is not None else []))
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
-        self._config, self._consumer = config, _consumer(config)
+        self._group, self._consumer = config["group.id"], _consumer(config)
+        self._admin = AdminClient({name: config[name] for name in config if _is_common(name)})
         self._consumer.subscribe(
             list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -136,7 +140,7 @@ class KafkaReader:
 
     def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         assigned = [(one.topic, one.partition) for one in partitions]
-        known = consumer.list_topics(timeout=_ASK_S).topics  # asked by name, a topic may be made
+        known = self._admin.list_topics(timeout=_ASK_S).topics  # asked by name, a topic may be made
         there = {(topic, n) for topic in self._topics if topic in known for n in known[topic].partitions}
         self._every = frozenset(there.union(assigned))
         stands = self._stands(consumer, _ASK_S)
@@ -196,9 +200,8 @@ class KafkaReader:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
             log.info("the group's offsets are asked for from outside the group")
-            group = ConsumerGroupTopicPartitions(self._config["group.id"], asked)
-            admin = AdminClient({name: self._config[name] for name in self._config if _is_common(name)})
-            answer = admin.list_consumer_group_offsets([group], request_timeout=timeout_s)
+            group = ConsumerGroupTopicPartitions(self._group, asked)
+            answer = self._admin.list_consumer_group_offsets([group], request_timeout=timeout_s)
             found = answer[group.group_id].result(timeout_s + 1)
             return list(found.topic_partitions)
 

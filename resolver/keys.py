@@ -124,9 +124,9 @@ class Keys:
         return self._key("pending")
 
     @property
-    def todo(self) -> str:
+    def unsettled(self) -> str:
         """HASH identifier key -> log position of the cause: to be settled in bounded calls."""
-        return self._key("todo")
+        return self._key("unsettled")
 
     @property
     def touched(self) -> str:
@@ -180,7 +180,7 @@ class Keys:
             self.quarantine,
             self.suspended,
             self.pending,
-            self.todo,
+            self.unsettled,
             self.touched,
             self.moving,
             self.redact,

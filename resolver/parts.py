@@ -98,12 +98,12 @@ class Told:
 
 
 class Answer:
-    """The new answer of a region, once what is in `todo` (key -> position of the cause) is settled."""
+    """The new answer of a region, once what is in `unsettled` (key -> position of the cause) is settled."""
 
     def __init__(
-        self, region: Region, todo: Mapping[bytes, bytes], rules: Rules, ruled_by: bytes | None = None
+        self, region: Region, unsettled: Mapping[bytes, bytes], rules: Rules, ruled_by: bytes | None = None
     ) -> None:
-        self.region, self.todo, self.rules, self.ruled_by = region, todo, rules, ruled_by
+        self.region, self.unsettled, self.rules, self.ruled_by = region, unsettled, rules, ruled_by
         self.transitions: list[bytes] = []
         self.history: list[Told] = []
 
@@ -112,12 +112,12 @@ class Answer:
     @cached_property
     def marks(self) -> Mapping[bytes, frozenset[str]]:
         """What operators said of the identifiers to be settled, a letter each."""
-        return self.region.marks_of(self.todo)
+        return self.region.marks_of(self.unsettled)
 
     @cached_property
     def erased(self) -> frozenset[bytes]:
         """Identifiers that go, with their links."""
-        return frozenset(key for key in self.todo if "e" in self.marks[key] and key in self.region.nodes)
+        return frozenset(key for key in self.unsettled if "e" in self.marks[key] and key in self.region.nodes)
 
     @cached_property
     def ruled(self) -> frozenset[bytes]:
@@ -125,7 +125,7 @@ class Answer:
         is said by smaller links. Those are written before the operator event that brought the rules is given
         as the cause (`rescan`).
         """
-        ruled = (key for key, cause in self.todo.items() if cause == self.ruled_by)
+        ruled = (key for key, cause in self.unsettled.items() if cause == self.ruled_by)
         there = (key for key in ruled if key in self.region.nodes and key not in self.erased)
         return frozenset(key for key in there if self.rules.blocked(self.names[key]) is not None)
 
@@ -153,7 +153,7 @@ class Answer:
     @cached_property
     def wishes(self) -> Mapping[bytes, Wish]:
         """How those stand that are to be settled, or counted anew since links go."""
-        asked = [key for key in {*self.todo, *self.bereft} if key in self.region.nodes]
+        asked = [key for key in {*self.unsettled, *self.bereft} if key in self.region.nodes]
         gone = self.erased | self.vanished | self.ruled
         return {key: Wish(is_erased=True) if key in gone else self.wish(key) for key in asked}
 
@@ -340,11 +340,11 @@ class Answer:
             self._tell_part(part)
 
     def _cause(self, key: bytes) -> Caused:
-        return Caused(self.todo.get(key, self._first_cause), self.region.nodes[key].entity_type)
+        return Caused(self.unsettled.get(key, self._first_cause), self.region.nodes[key].entity_type)
 
     @cached_property
     def _first_cause(self) -> bytes:
-        return min(self.todo.values())
+        return min(self.unsettled.values())
 
     def _tell_left(self) -> None:
         for key, wish in self.wishes.items():

@@ -638,7 +638,7 @@ class RedisStore:
     def unsettled(self) -> int:
         """How many identifiers wait for a restructuring in bounded calls; 1 at least while one goes on."""
         with translated():
-            waiting = int(self._redis.hlen(self._keys.todo))
+            waiting = int(self._redis.hlen(self._keys.unsettled))
             under_way = any(self._redis.hmget(self._keys.meta, "job", "rescan"))
         return max(waiting, int(under_way))
 

@@ -56,9 +56,7 @@ class Region:
     def __post_init__(self) -> None:
         self._redis: Any = self.client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(self.namespace)
-        self._flag = self.client.register_script(
-            script("hash", "records", "homes" if self.is_dry else "flag")
-        )
+        self._homes = self.client.register_script(script("hash", "records", "homes"))
         self._chunks = self.client.register_script(script("chunks"))
         self._tree = self.client.register_script(script("tree"))
 
@@ -104,9 +102,10 @@ class Region:
         return node is not None and (node.slot != 0 or key in self.roots)
 
     def locate(self, keys: Sequence[bytes]) -> None:
-        """Flag the entities of some identifiers, and know in which they are."""
+        """Know in which entities some identifiers are; flag these, unless all is dry."""
+        flagging = "0" if self.is_dry else "1"
         with translated():
-            homes, entities, way = self._flag([self._keys.nodes, self._keys.slots], keys)
+            homes, entities, way = self._homes([self._keys.nodes, self._keys.slots], [flagging, *keys])
         self.homes.update((key, slot) for key, slot in zip(keys, homes, strict=True) if slot)
         self.entities.update(
             (int(slot), unpack_slot(record))

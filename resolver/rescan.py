@@ -10,8 +10,9 @@ ones. What was there before is walked over, beside the stream:
 3. *Unique.* Entities are told the values that they have of newly unique types; those with two are judged.
 4. *Suspended* links are judged anew if the unique types are others.
 
-Who is to stand otherwise goes to `todo`, and is settled as a restructuring settles it. All of this may begin
-anew at any time and ends in the same answer. `forecast` computes the same in memory and changes nothing.
+Who is to stand otherwise goes to `unsettled`, and is settled as a restructuring settles it. All of this may
+begin anew at any time and ends in the same answer. `forecast` computes the same in memory and changes
+nothing.
 """
 
 import logging
@@ -182,7 +183,7 @@ class _ChangedAgain(Exception):
 class Rescan:
     """Finds what a change of the rules concerns, and settles what can be settled at once.
 
-    `steps` yields after each page whether all that is in `todo` has to be settled before it goes on.
+    `steps` yields after each page whether all that is in `unsettled` has to be settled before it goes on.
     """
 
     def __init__(self, client: "redis.Redis", namespace: str, store: RedisStore) -> None:
@@ -273,7 +274,7 @@ class Rescan:
         pipeline = self._redis.pipeline(transaction=True)
         put = pipeline.hset if is_ruled else pipeline.hsetnx
         for key in keys:
-            put(self._keys.todo, key, self._position)
+            put(self._keys.unsettled, key, self._position)
         with translated():
             pipeline.execute()
 
@@ -318,10 +319,10 @@ class Rescan:
         return [one.key for one in counted if one.wish.crossed or one.key in missed]
 
     def _note_values(self, kind: str, keys: Sequence[bytes]) -> None:
-        meta, todo = self._keys.meta, self._keys.todo
+        meta, unsettled = self._keys.meta, self._keys.unsettled
         arguments: list[Any] = [self._rules.version, self._position, pack_type(kind), *keys]
         with translated():
-            if keys and not self._values([meta, self._keys.nodes, self._keys.slots, todo], arguments):
+            if keys and not self._values([meta, self._keys.nodes, self._keys.slots, unsettled], arguments):
                 raise _ChangedAgain
 
     def _judge(self) -> Iterator[bool]:
@@ -367,13 +368,13 @@ def forecast(
 ) -> Forecast:
     """What would change under other rules, as the graph is now; changes nothing."""
     survey = Survey(client, namespace, store, RulesChange((store.rules,), rules))
-    found, todo = Forecast(most_examples), _concerned(survey)
-    waiting = dict.fromkeys(todo)
+    found, unsettled = Forecast(most_examples), _concerned(survey)
+    waiting = dict.fromkeys(unsettled)
     while waiting:
-        region = _read(survey, todo, list(islice(waiting, _AT_ONCE)))
+        region = _read(survey, unsettled, list(islice(waiting, _AT_ONCE)))
         for key in region.walked.union(list(islice(waiting, _AT_ONCE))):
             waiting.pop(key, None)
-        _add(found, region, todo & region.walked, store, namespace, rules)
+        _add(found, region, unsettled & region.walked, store, namespace, rules)
     return found
 
 
@@ -396,11 +397,11 @@ def _concerned(survey: Survey) -> Set[bytes]:
     return found
 
 
-def _read(survey: Survey, todo: Set[bytes], some: Sequence[bytes]) -> Region:
+def _read(survey: Survey, unsettled: Set[bytes], some: Sequence[bytes]) -> Region:
     """All that hangs together with some identifiers, as of one moment if that can be had."""
     for _ in range(_TRIES):
         before = survey.sequence()
-        region = survey.region(todo)
+        region = survey.region(unsettled)
         region.read(some)
         if survey.sequence() == before:
             break
@@ -408,10 +409,10 @@ def _read(survey: Survey, todo: Set[bytes], some: Sequence[bytes]) -> Region:
 
 
 def _add(
-    found: Forecast, region: Region, todo: Set[bytes], store: RedisStore, namespace: str, rules: Rules
+    found: Forecast, region: Region, unsettled: Set[bytes], store: RedisStore, namespace: str, rules: Rules
 ) -> None:
     """What would become of a region, counted and with examples."""
-    answer = Answer(region, dict.fromkeys(sorted(todo), _NOW), rules, _NOW)
+    answer = Answer(region, dict.fromkeys(sorted(unsettled), _NOW), rules, _NOW)
     for link in list(smaller_links(region, answer.ruled, rules)):
         region.put(store.keyring.handle(b"".join(link.keys)), link)
     answer.tell()

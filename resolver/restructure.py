@@ -1,8 +1,8 @@
 """Restructurings that are too large for one call, in bounded calls while the stream goes on.
 
-What a call could not settle it left in `todo`: identifiers whose standing has to be looked at, each with the
-log position of the cause. Marks, links and rules say how they are to stand, so that to settle one twice, or
-after a crash from the beginning, gives the same.
+What a call could not settle it left in `unsettled`: identifiers whose standing has to be looked at, each
+with the log position of the cause. Marks, links and rules say how they are to stand, so that to settle one
+twice, or after a crash from the beginning, gives the same.
 
 1. *Begin.* Void what an attempt that did not end has prepared.
 2. *Read* the region: everything that hangs together with these identifiers. Entities are flagged before they
@@ -80,7 +80,7 @@ class Restructuring:
     def is_due(self) -> bool:
         """Whether anything is to be settled."""
         with translated():
-            is_left = self._redis.hlen(self._keys.todo) or self._redis.scard(self._keys.redact)
+            is_left = self._redis.hlen(self._keys.unsettled) or self._redis.scard(self._keys.redact)
             return bool(is_left or any(self._redis.hmget(self._keys.meta, "job", "rescan")))
 
     def run(self) -> int:
@@ -128,7 +128,7 @@ class Restructuring:
 
     def _is_to_settle(self, is_all_due: bool) -> bool:
         with translated():
-            left = self._redis.hlen(self._keys.todo)
+            left = self._redis.hlen(self._keys.unsettled)
             is_begun = self._redis.hexists(self._keys.meta, "job")
         return bool(left >= _SETTLED_AT_ONCE or (is_all_due and (left or is_begun)))
 
@@ -138,31 +138,33 @@ class Restructuring:
         self._store.take_rules()  # should they change from here on, a rescan follows
         rules, ruled_by = self._store.rules, self._store.ruled_by
         with translated():
-            reply = self._begin([keys.meta, keys.todo, keys.touched, keys.moving, keys.staged, keys.doomed])
+            reply = self._begin(
+                [keys.meta, keys.unsettled, keys.touched, keys.moving, keys.staged, keys.doomed]
+            )
         if reply[0] == b"visible":
             self._finish(token)
             return 0
         if reply[0] == b"nothing":
             return 0
         with translated():
-            todo: dict[bytes, bytes] = self._redis.hgetall(keys.todo)
+            unsettled: dict[bytes, bytes] = self._redis.hgetall(keys.unsettled)
         self._step("restructure-begin")
         started = time.monotonic()
-        region = Region(self._client, self._namespace, self._store, todo.keys())
+        region = Region(self._client, self._namespace, self._store, unsettled.keys())
         with translated():
-            self._redis.sadd(keys.touched, *(b"k" + key for key in todo))
-        region.read(todo)
+            self._redis.sadd(keys.touched, *(b"k" + key for key in unsettled))
+        region.read(unsettled)
         self._step("restructure-read")
-        self._prepare_and_flip(region, todo, token, lambda: Answer(region, todo, rules, ruled_by))
+        self._prepare_and_flip(region, unsettled, token, lambda: Answer(region, unsettled, rules, ruled_by))
         self._step("restructure-visible")
         self._finish(token)
         log.info(
             "%d identifiers are settled, among %d, in %.1f s",
-            len(todo),
+            len(unsettled),
             len(region.walked),
             time.monotonic() - started,
         )
-        return len(todo)
+        return len(unsettled)
 
     def _void(self) -> None:
         """Clear away the entities that an attempt has prepared which did not end."""
@@ -183,15 +185,15 @@ class Restructuring:
             chunk = unpack_chunk(record).left  # a list that was written whole is a chain
 
     def _prepare_and_flip(
-        self, region: Region, todo: dict[bytes, bytes], token: str, answer_of: Callable[[], Answer]
+        self, region: Region, unsettled: dict[bytes, bytes], token: str, answer_of: Callable[[], Answer]
     ) -> None:
-        known = {b"k" + key for key in todo}
+        known = {b"k" + key for key in unsettled}
         beside = _Beside(self._redis, self._keys, _Guarded(self._client, self._keys, token))
         tries = 0
         while True:
             answer = answer_of()
             if answer.unread:
-                known |= self._read_also(region, todo, answer.unread)
+                known |= self._read_also(region, unsettled, answer.unread)
                 continue
             answer.tell()
             beside.prepare(answer)
@@ -206,10 +208,10 @@ class Restructuring:
                 self._make_wait()
             known |= self._refresh(region, known)
 
-    def _read_also(self, region: Region, todo: dict[bytes, bytes], keys: Iterable[bytes]) -> set[bytes]:
+    def _read_also(self, region: Region, unsettled: dict[bytes, bytes], keys: Iterable[bytes]) -> set[bytes]:
         """Settle some more; what `touched` has of them."""
-        cause = min(todo.values())
-        todo |= dict.fromkeys(keys, cause)  # the roots of the region as well
+        cause = min(unsettled.values())
+        unsettled |= dict.fromkeys(keys, cause)  # the roots of the region as well
         noted = {b"k" + key for key in keys}
         with translated():
             self._redis.sadd(self._keys.touched, *noted)
@@ -239,13 +241,13 @@ class Restructuring:
         arguments: list[Any] = [token, touched]
         for records in (nodes, quarantine):
             arguments += [len(records), *(part for record in records for part in record)]
-        arguments += [part for pair in answer.todo.items() for part in pair]
+        arguments += [part for pair in answer.unsettled.items() for part in pair]
         with translated():
             return bool(
                 self._flip(
                     [
                         keys.meta,
-                        keys.todo,
+                        keys.unsettled,
                         keys.touched,
                         keys.staged,
                         keys.outbox,

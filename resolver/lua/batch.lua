@@ -1,7 +1,7 @@
 -- apply: moves the state, the outbox and the offsets of one batch together, or changes nothing.
 --
 -- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
---        10 marks 11 quarantine 12 suspended 13 pending 14 todo (HASH each)  15 touched (SET)  16 moving (HASH)
+--        10 marks 11 quarantine 12 suspended 13 pending 14 unsettled (HASH each)  15 touched (SET)  16 moving (HASH)
 --        17 redact (SET)
 -- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
 --        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
@@ -24,8 +24,8 @@
 --
 -- May be run twice with the same arguments: the second run is fenced. It writes last, and the first write (XADD) is the
 -- only one that can be refused.
-local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MARKS, QUARANTINE, SUSPENDED, PENDING, TODO,
-  TOUCHED, MOVING, REDACT = unpack(KEYS)
+local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MARKS, QUARANTINE, SUSPENDED, PENDING,
+  UNSETTLED, TOUCHED, MOVING, REDACT = unpack(KEYS)
 local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local is_dry, is_later, operation, most_read = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[6], tonumber(ARGV[7])
 local FIRST_MOVE = 8

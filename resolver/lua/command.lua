@@ -179,7 +179,7 @@ local function say_only()
   local keys, what = command.keys, command.what
   for i, key in ipairs(keys) do
     if mark(key, what, command.position, #keys == 2 and ABOUT[what] == 'pair' and keys[3 - i] or nil) then
-      new_todo[key] = command.position
+      new_unsettled[key] = command.position
       if what == 'e' then
         marks[key] = {marked(key, 'e')}
         redact(key)
@@ -187,7 +187,7 @@ local function say_only()
     end
   end
   for _, key in ipairs(command.blocked) do
-    if mark(key, 'b', command.position) then new_todo[key] = command.position end
+    if mark(key, 'b', command.position) then new_unsettled[key] = command.position end
   end
 end
 

@@ -40,7 +40,7 @@ redis.call('HLEN', PENDING)
 redis.call('SCARD', TOUCHED)
 redis.call('SCARD', REDACT)
 redis.call('HLEN', MOVING)
-local has_todo = redis.call('HLEN', TODO) > 0
+local has_unsettled = redis.call('HLEN', UNSETTLED) > 0
 local has_synonyms = redis.call('HLEN', SYNONYMS) > 0
 local has_marks = redis.call('HLEN', MARKS) > 0
 local has_suspended = redis.call('HLEN', SUSPENDED) > 0

@@ -1,12 +1,12 @@
 -- flip: the new answer becomes visible, at once, if nothing has come meanwhile that it does not know of.
 --
--- KEYS   1 meta 2 todo (HASH each)  3 touched (SET)  4 staged (LIST)  5 outbox (STREAM)  6 nodes 7 quarantine (HASH each)
---        8 worker (STRING)
+-- KEYS   1 meta 2 unsettled (HASH each)  3 touched (SET)  4 staged (LIST)  5 outbox (STREAM)
+--        6 nodes 7 quarantine (HASH each)  8 worker (STRING)
 -- ARGV   1 token  2 members that touched is known to have  3 number of node records n, then n times key, record
 --        then number of quarantine records, then key, record ('' for none); then keys that are settled, each with its cause
 -- Reply  1, or 0 and nothing done
 -- Cost   linear in the arguments and in the transitions
-local META, TODO, TOUCHED, STAGED, OUTBOX, NODES, QUARANTINE, WORKER = unpack(KEYS)
+local META, UNSETTLED, TOUCHED, STAGED, OUTBOX, NODES, QUARANTINE, WORKER = unpack(KEYS)
 if redis.call('GET', WORKER) ~= ARGV[1] or redis.call('SCARD', TOUCHED) ~= tonumber(ARGV[2]) then return 0 end
 local meta = redis.call('HMGET', META, 'generation', 'number', 'pending')
 local number, pending = tonumber(meta[2]), tonumber(meta[3])
@@ -30,7 +30,7 @@ for _, hash in ipairs({NODES, QUARANTINE}) do
   at = at + 1 + 2 * count
 end
 for i = at, #ARGV, 2 do
-  if redis.call('HGET', TODO, ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', TODO, ARGV[i]) end
+  if redis.call('HGET', UNSETTLED, ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', UNSETTLED, ARGV[i]) end
 end
 redis.call('UNLINK', STAGED, TOUCHED)
 return 1

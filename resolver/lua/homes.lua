@@ -1,13 +1,26 @@
--- homes: in which entities identifiers are.
+-- homes: in which entities identifiers are; flagged or not. From a flag on, whatever comes to an entity is noted
+-- for the restructuring.
 --
 -- KEYS   1 nodes 2 slots (HASH each)
--- ARGV   identifier keys
--- Reply  as that of `flag`: {{slot of the entity of each, 0 for none}, {slot, record of each entity, in turn},
---        {each slot on the way}}; nothing is flagged
+-- ARGV   1 '1' to flag the entities, else '0', 2... identifier keys
+-- Reply  {{slot of the entity of each, 0 for none}, {slot, record of each entity, in turn}, {each slot on the way}}
 -- Cost   linear in the keys and in the slots on their way
 local NODES, SLOTS = unpack(KEYS)
 local keys, homes, of_key, entities, way = {}, {}, {}, {}, {}
-for i = 1, #ARGV do keys[i] = ARGV[i] end
+local is_flagging = ARGV[1] == '1'
+for i = 2, #ARGV do keys[i - 1] = ARGV[i] end
+
+local function flagged(record)
+  local flags = struct.unpack('>I2', record, 27)
+  if math.floor(flags / FLAG) >= 8 then return record end
+  return string.sub(record, 1, 26) .. struct.pack('>I2', flags + 8 * FLAG) .. string.sub(record, 29)
+end
+
+local function reach(slot, record)
+  local marked = is_flagging and flagged(record) or record
+  if marked ~= record then redis.call('HSET', SLOTS, slot, marked) end
+  entities[#entities + 1], entities[#entities + 2] = slot, marked
+end
 
 local function home(slot)
   if homes[slot] then return homes[slot] end
@@ -16,7 +29,7 @@ local function home(slot)
   if string.byte(record) == 0 then
     homes[slot] = home((struct.unpack('>I4', record, 2)))
   else
-    entities[#entities + 1], entities[#entities + 2] = slot, record
+    reach(slot, record)
     homes[slot] = slot
   end
   return homes[slot]

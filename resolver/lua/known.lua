@@ -3,7 +3,7 @@
 --
 -- Link record: 6 bytes last instant, 2 bytes length + first log position, 16 bytes for each identifier key.
 local changed_links = {}   -- handle -> record
-local todo, n_todo = {}, 0 -- {handle, message, record or false}
+local cold, n_cold = {}, 0 -- {handle, message, record or false}
 
 do
   local handles = {}
@@ -23,8 +23,8 @@ do
       end
     end
     if is_new then
-      n_todo = n_todo + 1
-      todo[n_todo] = {handles[i], message, record}
+      n_cold = n_cold + 1
+      cold[n_cold] = {handles[i], message, record}
     end
   end
 end

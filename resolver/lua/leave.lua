@@ -2,10 +2,10 @@
 --
 -- dirty   slot -> what caused it (a link or an operator event): entities to be resolved anew
 -- free    identifiers in the graph that have no entity yet, in order
--- new_todo   identifiers to be settled in bounded calls; new_touched: what a restructuring under way has to look at
+-- new_unsettled   identifiers to be settled in bounded calls; new_touched: what a restructuring under way has to look at
 -- left    identifiers that left the graph: {key, slot, link or command that caused it, reason}
 local dirty, free, is_free, left, is_left = {}, {}, {}, {}, {}
-local new_todo, new_touched = {}, {}
+local new_unsettled, new_touched = {}, {}
 
 local function set_free(key)
   if is_free[key] then return end
@@ -33,7 +33,7 @@ end
 
 -- Quarantines what has crossed a limit, unless that is left to bounded calls.
 local function queued(keys)
-  local found, known = {}, has_todo and fetch(TODO, keys) or {}
+  local found, known = {}, has_unsettled and fetch(UNSETTLED, keys) or {}
   for i, key in ipairs(keys) do found[key] = known[i] or nil end
   return found
 end
@@ -46,7 +46,7 @@ local function cross()
     local key, limit = one.key, one.limit
     local node = nodes[key]
     if is_later and not is_queued[key] then
-      new_todo[key] = new_todo[key] or one.link.position
+      new_unsettled[key] = new_unsettled[key] or one.link.position
     elseif not is_queued[key] and node.partners[limit.partner_type] then
       quarantine[key] = quarantine[key] or {}
       quarantine[key][limit.partner_type] = oldest_partners(key, limit)

@@ -1,18 +1,18 @@
 -- The call: what the links and the operator event do, all in memory.
 local function resolve_links()
-  if n_todo == 0 then return end
+  if n_cold == 0 then return end
   local links = {}
-  for i = 1, n_todo do links[i] = parse_link(todo[i]) end
+  for i = 1, n_cold do links[i] = parse_link(cold[i]) end
   local refusal = refuse_erased(load_nodes(links), {})
   if refusal then return refusal end
   load_slots()
   load_small(links)
-  for i = 1, n_todo do introduce(links[i]) end
+  for i = 1, n_cold do introduce(links[i]) end
   if next(limits) then
     count(links)
     cross()
   end
-  for i = 1, n_todo do resolve(links[i]) end
+  for i = 1, n_cold do resolve(links[i]) end
   rebuild(links[1])
 end
 

@@ -55,7 +55,7 @@ end
 -- What may not be judged in this call: its new identifiers are persons of their own until it is.
 local function postpone(link, keys, homes)
   for _, key in ipairs(keys) do
-    new_todo[key] = link.position
+    new_unsettled[key] = link.position
     if nodes[key].slot == 0 then
       add_member(new_slot({entity_type = link.entity_type, size = 0, older = 0, senior = key, position = link.position,
         members = '', tied = true}), key)

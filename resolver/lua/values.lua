@@ -1,12 +1,12 @@
 -- values: entities are told which value they have of a type that is unique from now on. One with two values is to be
 -- resolved anew: its second value is left to bounded calls.
 --
--- KEYS   1 meta 2 nodes 3 slots 4 todo (HASH each)
+-- KEYS   1 meta 2 nodes 3 slots 4 unsettled (HASH each)
 -- ARGV   1 version of the rules  2 log position of the operator event that brought them  3 type, as in a name
 --        4.. keys of identifiers of this type
 -- Reply  1, or 0: the rules in force are others; nothing was changed
 -- Cost   linear in the keys and in the slots on their way
-local META, NODES, SLOTS, TODO = unpack(KEYS)
+local META, NODES, SLOTS, UNSETTLED = unpack(KEYS)
 if redis.call('HGET', META, 'rules') ~= ARGV[1] then return 0 end
 local kind, keys = ARGV[3], {}
 for i = 4, #ARGV do keys[#keys + 1] = ARGV[i] end
@@ -37,7 +37,7 @@ for i, record in ipairs(fetch(NODES, keys)) do
     if not held then
       redis.call('HSET', SLOTS, slot, with_value(entity, keys[i]))
     elseif held ~= keys[i] then
-      redis.call('HSETNX', TODO, keys[i], ARGV[2])
+      redis.call('HSETNX', UNSETTLED, keys[i], ARGV[2])
     end
   end
 end

@@ -85,7 +85,7 @@ save(MARKS, mark_records)
 drop(SUSPENDED, no_longer_suspended)
 save(SUSPENDED, suspended_now)
 save(PENDING, new_pending)
-save(TODO, new_todo)
+save(UNSETTLED, new_unsettled)
 local noted = #new_touched > 0 and redis.call('SCARD', TOUCHED)
 for i = 1, #new_touched do new_touched[i] = new_touched[i] .. struct.pack('>I4', noted + i) end
 for first = 1, #new_touched, STEP do

@@ -52,6 +52,12 @@ class Process:
         return self._err.read_text(errors="replace")
 
     @property
+    def said(self) -> str:
+        """What it said, without the middle where that is long: an abort says first why, then where."""
+        text = self.stderr
+        return text if len(text) < 6_000 else f"{text[:3_000]}\n...\n{text[-3_000:]}"
+
+    @property
     def last_words(self) -> str:
         """The line that an error ends with."""
         return next((line for line in reversed(self.stderr.splitlines()) if line.startswith("nexus: ")), "")
@@ -70,14 +76,12 @@ class Process:
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(
-                f"{self.name} has not ended in {seconds:g} s:\n{self.stderr[-3_000:]}"
-            ) from None
+            raise AssertionError(f"{self.name} has not ended in {seconds:g} s:\n{self.said}") from None
 
     def ends_well(self, seconds: float = 60.0) -> None:
         """Assert that it ends with code 0 and never with a fault of its own."""
-        assert self.wait(seconds) == 0, f"{self.name} ended with {self.code}:\n{self.stderr[-3_000:]}"
-        assert "Traceback" not in self.stderr, self.stderr[-3_000:]
+        assert self.wait(seconds) == 0, f"{self.name} ended with {self.code}:\n{self.said}"
+        assert "Traceback" not in self.stderr, self.said
 
     def is_refused(self, *words: str, seconds: float = 60.0) -> None:
         """Assert that it ends with code 1 and one line that holds these words."""

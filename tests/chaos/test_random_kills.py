@@ -169,9 +169,14 @@ def decisions(tmp_path: Path, kafka: str) -> Iterator[StormOfDecisions]:
         yield StormOfDecisions(world, None, store, random.Random(seed))
 
 
-def kills(otherwise: int) -> int:
-    """How many times to kill."""
-    return int(os.environ.get(KILLS) or otherwise)
+def go_on(storm: Storm, look_after: int) -> None:
+    """Kill as often as the environment says, 300 times else, with a look at everything after so many."""
+    left = int(os.environ.get(KILLS) or 300)
+    while left > 0:
+        storm.rage(min(left, look_after))
+        left -= look_after
+        storm.rest()
+        assert_as_if_nothing_happened(storm.world)
 
 
 @pytest.mark.services
@@ -197,12 +202,7 @@ def test_random_kills_while_restructurings_are_under_way_change_nothing(decision
 @pytest.mark.timeout(0)  # as long as it takes
 def test_many_random_kills_of_restructurings_change_nothing(decisions: StormOfDecisions) -> None:
     """The same for as long as one likes, with a look at everything after every fifty kills."""
-    left = kills(300)
-    while left > 0:
-        decisions.rage(min(left, 50))
-        left -= 50
-        decisions.rest()
-        assert_as_if_nothing_happened(decisions.world)
+    go_on(decisions, 50)
 
 
 @pytest.mark.soak
@@ -210,9 +210,4 @@ def test_many_random_kills_of_restructurings_change_nothing(decisions: StormOfDe
 @pytest.mark.timeout(0)  # as long as it takes
 def test_many_random_kills_change_nothing(storm: Storm) -> None:
     """The same for as long as one likes, with a look at everything after every hundred kills."""
-    left = kills(300)
-    while left > 0:
-        storm.rage(min(left, 100))
-        left -= 100
-        storm.rest()
-        assert_as_if_nothing_happened(storm.world)
+    go_on(storm, 100)

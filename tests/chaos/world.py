@@ -187,7 +187,7 @@ class World:
         try:
             until(what, is_so, seconds)
         except AssertionError as late:
-            said = (f"{each.name}, code {each.code}:\n{each.stderr[-3_000:]}" for each in self.processes)
+            said = (f"{each.name}, code {each.code}:\n{each.said}" for each in self.processes)
             raise AssertionError("\n".join([str(late), *said])) from None
 
 

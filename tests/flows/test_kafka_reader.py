@@ -5,6 +5,8 @@ The first member of a group on it waits three seconds for others, so tests share
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -321,6 +323,26 @@ def test_batches_taken_before_a_refusal_are_refused_too_and_move_nothing(place: 
 
 
 # the group
+
+LEAVES_UNREAD = """
+import sys, time
+from flows.kafka_reader import DEFAULTS, FIXED, KafkaReader
+
+bootstrap, topic, ready = sys.argv[1:]
+config = {**DEFAULTS, **FIXED, "bootstrap.servers": bootstrap, "group.id": topic, "log_level": 0}
+reader = KafkaReader(config, [topic], lambda *asked: dict.fromkeys(asked[2]), lambda topic: None)
+time.sleep(float(ready))
+reader.close()
+print("left")
+"""
+
+
+def test_a_member_that_was_assigned_and_never_read_leaves_in_peace(place: Place) -> None:
+    """Its partitions are given to it and taken away within one call of the client: the process lives on."""
+    until_assigned = "4.5"  # a first member waits three seconds for others
+    program = [sys.executable, "-c", LEAVES_UNREAD, place.bootstrap, place.topic, until_assigned]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=40, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
 
 
 def test_two_readers_share_the_partitions(place: Place) -> None:

@@ -57,18 +57,18 @@ def test_the_stream_goes_on_meanwhile(
     client: "redis.Redis", rules: str, history: list[list[Event] | Said]
 ) -> None:
     """What comes between the steps of a restructuring is in the answer, as if it had come before."""
-    pair, todo = Pair(client, rules=RULES[rules], one_call=0), list(history)
+    pair, rest = Pair(client, rules=RULES[rules], one_call=0), list(history)
 
     def feed() -> None:
-        if not todo:
+        if not rest:
             return
-        one = todo.pop(0)
+        one = rest.pop(0)
         if isinstance(one, Said) and one.kind == "erase":
             return  # what names the erased meanwhile is pending: tested by itself
         pair.say(one) if isinstance(one, Said) else pair.learn(one)
 
     between_steps(pair, feed)
-    while todo:
+    while rest:
         feed()
         pair.settle()
     pair.settle()
