@@ -65,6 +65,32 @@ local function parse_node(record)
   return node
 end
 
+-- Of a node record: slot, where the handles of its recent links begin, chunk of older ones.
+local function links_in(record)
+  local slot, older, length = struct.unpack('>I4I4I2', record)
+  if length < FLAG then return slot, 11 + length, older end
+  local at = 11 + length % FLAG
+  if math.floor(length / FLAG) % 2 == 0 then return slot, at, older end
+  local groups = string.byte(record, at)
+  at = at + 1
+  for _ = 1, groups do
+    local kind = string.byte(record, at)
+    at = at + 3 + kind + 16 * struct.unpack('>I2', record, at + 1 + kind)
+  end
+  return slot, at, older
+end
+
+-- Of a node record: 2 bytes length + name.
+local function name_in(record)
+  local length = struct.unpack('>I2', record, 9)
+  if length < FLAG then return string.sub(record, 9, 10 + length) end
+  return struct.pack('>I2', length % FLAG) .. string.sub(record, 11, 10 + length % FLAG)
+end
+
+local function entity_type_in(record)
+  return struct.unpack('>I2', record, 9) >= 16 * FLAG and 'g' or 'p'
+end
+
 local function parse_slot(record)
   if string.byte(record) == 0 then return {moved_to = struct.unpack('>I4', record, 2)} end
   local size, older = struct.unpack('>I4I4', record, 3)
@@ -92,4 +118,25 @@ end
 -- Identifiers that no guard holds are in the graph.
 local function in_graph(node)
   return node and not node.blocked and not node.quarantined
+end
+
+local slot_record
+do
+  local function values_section(values)
+    local sections, n = {}, 0
+    for kind, key in pairs(values) do
+      n = n + 1
+      sections[n] = string.char(#kind) .. kind .. key
+    end
+    return string.char(n) .. table.concat(sections)
+  end
+
+  slot_record = function(slot)
+    if slot.moved_to then return '\0' .. struct.pack('>I4', slot.moved_to) end
+    local values = slot.values and values_section(slot.values)
+    local flags = (slot.tied and 1 or 0) + (slot.apart and 2 or 0) + (values and 4 or 0)
+      + (slot.job and 8 or 0)
+    return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
+      .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '') .. slot.members
+  end
 end

@@ -15,24 +15,6 @@ local function node_record(node)
   return struct.pack('>I4I4I2', node.slot, node.older, flags * FLAG + #node.name) .. node.name .. (partners or '') .. node.links
 end
 
-local function values_section(values)
-  local sections, n = {}, 0
-  for kind, key in pairs(values) do
-    n = n + 1
-    sections[n] = string.char(#kind) .. kind .. key
-  end
-  return string.char(n) .. table.concat(sections)
-end
-
-local function slot_record(slot)
-  if slot.moved_to then return '\0' .. struct.pack('>I4', slot.moved_to) end
-  local values = slot.values and values_section(slot.values)
-  local flags = (slot.tied and 1 or 0) + (slot.apart and 2 or 0) + (values and 4 or 0)
-    + (slot.job and 8 or 0)
-  return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
-    .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '') .. slot.members
-end
-
 if is_dry then return {'preview', table.concat(made)} end
 
 -- What is written of the keys that something happened to: records, and the fields that are gone.
@@ -45,12 +27,8 @@ local function split(dirty_ones, values, record)
 end
 
 local node_records = split(dirty_nodes, nodes, node_record)
-for key in pairs(repointed) do
-  local node = nodes[key]
-  if node and not node_records[key] then node_records[key] = struct.pack('>I4', node.slot) .. string.sub(node.record, 5) end
-end
 local slot_records, freed = split(dirty_slots, slots, slot_record)
-for slot, record in pairs(single_records) do slot_records[slot] = record end
+for slot, record in pairs(new_slots) do slot_records[slot] = record end
 local quarantine_records, cleared = split(dirty_quarantine, quarantine, quarantine_record)
 local mark_records = split(dirty_marks, marks, marks_record)
 local histories = history_records()
@@ -77,6 +55,7 @@ end
 save(CHUNKS, chunks)
 save(SYNONYMS, new_synonyms)
 save(NODES, node_records)
+save_pairs(NODES, repointed)
 save(SLOTS, slot_records)
 save(LINKS, changed_links)
 save(HISTORY, histories)
