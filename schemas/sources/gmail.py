@@ -3,9 +3,9 @@
 Also as connectors flatten them: `sender` and `recipients` beside the id, or a row with either in its column
 `record`.
 
-**Who.** Everybody in `From` (role `sender`), `To` (`recipient`), `Cc` and `Bcc`, known by `email`, with the name
-that stands beside the address. What else a header or the text holds names nobody: `Reply-To` and `Return-Path`
-are machines' as often as not, and quoted mails are somebody else's.
+**Who.** Everybody in `From` (role `sender`), `To` (`recipient`), `Cc` and `Bcc`, known by `email`, with the
+name that stands beside the address. What else a header or the text holds names nobody: `Reply-To` and
+`Return-Path` are machines' as often as not, and quoted mails are somebody else's.
 
 **Companies.** By the domain of each address, free mail aside (`schemas.companies`).
 

@@ -2,19 +2,19 @@
 
 Also as a row with the event in its column `record`.
 
-**Who.** The organizer, the creator and the attendees, each in that role and known by `email`, with their names;
-of attendees also their answer, in the trait `response_status`. Rooms and other resources are nobody, nor are
-the addresses below `calendar.google.com`, which belong to calendars. Descriptions are never read.
+**Who.** The organizer, the creator and the attendees, each in that role and known by `email`, with their
+names; of attendees also their answer, in the trait `response_status`. Rooms and other resources are nobody,
+nor are the addresses below `calendar.google.com`, which belong to calendars. Descriptions are never read.
 
 **Companies.** By the domain of each address, free mail aside (`schemas.companies`).
 
 **What.** `event.` and the status: `event.confirmed`, `event.tentative`, `event.cancelled`.
 
-**When.** The start. A whole day begins at midnight in UTC, since it has no zone. A meeting that lies ahead counts
-as of now, as everything does that is said of the future.
+**When.** The start. A whole day begins at midnight in UTC, since it has no zone. A meeting that lies ahead
+counts as of now, as everything does that is said of the future.
 
-**Which.** `id` and `updated`: an event that was changed is another event, and of two about one start the later
-one counts. Without an id it is a digest of the whole.
+**Which.** `id` and `updated`: an event that was changed is another event, and of two about one start the
+later one counts. Without an id it is a digest of the whole.
 """
 
 from collections.abc import Iterator

@@ -5,17 +5,18 @@ producer cannot pass them on, in an envelope: `{"topic": …, "shop_domain": …
 may come as a row with the record in its column `record`.
 
 **Who.** The *shop*, a group, known by `shop_domain`, which ends in `.myshopify.com` and never changes, and by
-the `domain` that it sells under. Its *owner*, known by the shop's e-mail, with a membership. And the *customer*,
-known by `shopify_customer_id`, and by the e-mails and phones of the customer and of the order, checkout or
-fulfillment. Postal addresses are often other people's, `user_id` is one of the shop's staff, and the shop's
-phone is everybody's: nobody is known by them. What Shopify sends as a test names a shop that is not the one
-that it is sent for; the two are never made one.
+the `domain` that it sells under. Its *owner*, known by the shop's e-mail, with a membership. And the
+*customer*, known by `shopify_customer_id`, and by the e-mails and phones of the customer and of the order,
+checkout or fulfillment. Postal addresses are often other people's, `user_id` is one of the shop's staff, and
+the shop's phone is everybody's: nobody is known by them. What Shopify sends as a test names a shop that is
+not the one that it is sent for; the two are never made one.
 
 **When.** The time in the payload that the topic is about: `created_at` of what was created, else `updated_at`
 and its like; else the header `x-shopify-triggered-at`, else on arrival. An uninstalled app is the other way
 round: the payload tells the shop's times.
 
-**Which.** The header `x-shopify-webhook-id`, which stays when Shopify tries again; else a digest of the whole.
+**Which.** The header `x-shopify-webhook-id`, which stays when Shopify tries again; else a digest of the
+whole.
 """
 
 import re
@@ -148,11 +149,13 @@ def _delivered(record: Json, message: Message) -> ShopifyDelivery:
         for name, value in message.headers
         if name.lower().startswith("x-shopify-")
     }
+    told: Mapping[str, Json] = {"payload": record}
     if isinstance(record, dict) and isinstance(shop := record.get("_all"), dict):
-        return _delivery({**headers, **_gadget(shop), "payload": shop})
-    if isinstance(record, dict) and "payload" in record:
-        return _delivery({**headers, **{name: value for name, value in record.items() if value is not None}})
-    return _delivery({**headers, "payload": record})
+        told = {**_gadget(shop), "payload": shop}
+    elif isinstance(record, dict) and "payload" in record:
+        told = {name: value for name, value in record.items() if value is not None}
+    delivery: ShopifyDelivery = _delivery({**headers, **told})
+    return delivery
 
 
 def _gadget(shop: Mapping[str, Json]) -> dict[str, Json]:
