@@ -156,7 +156,7 @@ class Settings(_Section):
     input: Input = Input()
     output: Output = Output()
     rules: Annotated[Rules, PlainValidator(_as_rules), PlainSerializer(Rules.as_data)] = Field(
-        default_factory=Rules, description="of identity, traits and states: see docs/rules.md"
+        default_factory=Rules, description="of identity: see docs/rules.md"
     )
 
     @field_validator(*_KAFKA_SECTIONS)
@@ -280,7 +280,11 @@ def rules_from_file(path: Path) -> Rules:
 def _rules(path: Path, text: str, section: Any, at: tuple[str, ...]) -> Rules:
     """The rules of a section that stands `at` that place of the file."""
     try:
-        return Rules.from_data(section)
+        rules = Rules.from_data(section)
+        if rules.states or rules.trait_sources:
+            name = "states" if rules.states else "traits"
+            raise WrongRule(("rules", name), "cannot be followed by the stream yet: take the section out")
+        return rules
     except WrongRule as error:
         line = _line(text, (*at, *error.path[1:]))
         raise SettingsError(f"{path} line {line}: {error}") from None
