@@ -139,7 +139,9 @@ class Facts:
     def _runs(self, state: StateRules, activity: Activity, home: Home) -> Mapping[str, list[Run]]:
         found: dict[str, list[Run]] = defaultdict(list)
         for mention in self.mentions:
-            is_meant = mention.entity_type == state.entity_type and is_active(activity, mention)
+            is_meant = mention.entity_type == state.entity_type and is_active(
+                activity, mention.event_name, mention.role
+            )
             if is_meant and (name := home(mention)) is not None:
                 found[name].append(Run(mention.origin.occurred_at_ms, mention.origin.occurred_at_ms))
         return found
@@ -158,11 +160,9 @@ class Facts:
         return found
 
 
-def is_active(activity: Activity, mention: Mention) -> bool:
-    """Whether this is what a timed state looks at."""
-    return mention.event_name in (activity.event_names or (mention.event_name,)) and mention.role in (
-        activity.roles or (mention.role,)
-    )
+def is_active(activity: Activity, event_name: str, role: str | None) -> bool:
+    """Whether a timed state looks at events of this name, for participants in this role."""
+    return event_name in (activity.event_names or (event_name,)) and role in (activity.roles or (role,))
 
 
 def _mention(event: Event, participant: Participant, origin: Origin) -> Mention:

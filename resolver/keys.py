@@ -164,6 +164,26 @@ class Keys:
         return self._key("doomed")
 
     @property
+    def said(self) -> str:
+        """HASH link handle -> the facts that hang on the link."""
+        return self._key("said")
+
+    @property
+    def profiles(self) -> str:
+        """HASH slot number -> the facts of the entity: those of the links whose anchor it holds."""
+        return self._key("profiles")
+
+    @property
+    def staff(self) -> str:
+        """HASH identifier key of a group -> handles of the links that say somebody is in it."""
+        return self._key("staff")
+
+    @property
+    def timers(self) -> str:
+        """ZSET of slots by the instant (ms) at which a timed state of theirs may change, or earlier."""
+        return self._key("timers")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -184,6 +204,10 @@ class Keys:
             self.touched,
             self.moving,
             self.redact,
+            self.said,
+            self.profiles,
+            self.staff,
+            self.timers,
         ]
 
     @property

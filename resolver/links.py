@@ -5,8 +5,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from resolver.packing import Part, pack_member, pack_shape
+from resolver.said import Mentioned, Packer
 from resolver.store import Command, Evidence, Shape
-from schemas.events import Event
+from schemas.events import Event, Participant
 from schemas.identifiers import Identifier, Keyring
 from schemas.rules import Rules
 from schemas.synonyms import PREVIOUS, synonyms
@@ -26,6 +27,7 @@ class Linker:
     def __init__(self, keyring: Keyring, rules: Rules | None = None) -> None:
         self._keyring, self.rules = keyring, rules or Rules()
         self._erased: dict[bytes, bytes] = {}
+        self._packer = Packer(self.rules)
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
 
@@ -48,7 +50,11 @@ class Linker:
         keys = tuple(part.key for part in parts)
         packed = pack_shape(parts[0].identifier.entity_type, parts)
         handle = self._keyring.handle(b"".join(keys))
-        return Shape(tuple(part.identifier for part in parts), keys, handle, packed)
+        ordered = b"".join(part.key for part in sorted(parts, key=self._priority))
+        return Shape(tuple(part.identifier for part in parts), keys, handle, packed, ordered)
+
+    def _priority(self, part: Part) -> tuple[int, bytes]:
+        return self.rules.priority(part.identifier.identifier_type), part.key
 
     def _make_part(self, identifier: Identifier) -> Part | None:
         """What a link holds of one identifier; None for one that a guard takes out."""
@@ -108,9 +114,7 @@ class Linker:
         for event in events:
             position, last_ms = event.position, event.ingested_at_ms
             for participant in event.participants:
-                shape = self._shape(participant.identifiers)
-                if shape is not None and self._erased:
-                    shape = self._living_shape(shape, position)
+                shape = self._shape_at(participant, position)
                 if shape is None:
                     continue
                 known = found.get(shape.handle)
@@ -121,6 +125,24 @@ class Linker:
                         shape, min(position, known.first), max(last_ms, known.last_ms)
                     )
         return tuple(sorted(found.values(), key=_log_order))
+
+    def facts(self, events: Iterable[Event]) -> tuple[bytes, ...]:
+        """What the events say of those links besides, packed, in log order."""
+        found: list[bytes] = []
+        for event in sorted(events, key=_position):
+            shapes = ((one, self._shape_at(one, event.position)) for one in event.participants)
+            mentioned = [Mentioned(one, shape) for one, shape in shapes if shape is not None]
+            found += self._packer.messages(event, mentioned)
+        return tuple(found)
+
+    def _shape_at(self, participant: Participant, position: bytes) -> Shape | None:
+        """The link that a participant of an event at this position is evidence of."""
+        shape = self._shape(participant.identifiers)
+        return self._living_shape(shape, position) if shape is not None and self._erased else shape
+
+
+def _position(event: Event) -> bytes:
+    return event.position
 
 
 def _key(part: Part) -> bytes:

@@ -4,6 +4,7 @@ All numbers are big-endian. An identifier's *name* is 1 byte length of the type,
 UTF-8.
 """
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -12,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from resolver.store import Command
 from schemas.events import parse_position
-from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+from schemas.identifiers import EntityType, Identifier, Keyring, encode_parts, entity_id
+from schemas.instants import format_instant
 from schemas.rules import Limit, Rules
 from schemas.transitions import (
     Cause,
@@ -24,8 +26,15 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
     QuarantineReason,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
     Transition,
     make_transition_id,
 )
@@ -53,9 +62,12 @@ _CODED = 0x80  # above the length of any type
 
 # The kinds of `lua/transitions.lua`, and the reasons of a release.
 CREATED, ADDED, MERGED, RELABELLED, SPLIT, QUARANTINED, RELEASED, ERASED = range(1, 9)
+TRAIT, MEMBER, NO_MEMBER, ENTERED, EXITED, CORRECTED = range(9, 15)
 _WHY_RELEASED: Mapping[int, Literal["released", "unblocked", "rules", "erased"]] = MappingProxyType(
     {1: "released", 2: "unblocked", 3: "rules", 4: "erased"}
 )
+INSTANT_BYTES = 7
+_EPOCH_MS = 62_135_596_800_000  # 1970 in milliseconds since the year 1, so that no instant is negative
 _FLAG = 2048  # what flags are multiplied by in the two bytes that they share with a length
 _OPERATIONS = MappingProxyType(
     {"together": b"t", "apart": b"a", "block": b"b", "unblock": b"u", "release": b"r", "erase": b"e"}
@@ -82,6 +94,16 @@ def unpack_name(name: bytes) -> NamedIdentifier:
         return NamedIdentifier(type=_CODE_NAMES[name[0] - _CODED], value=name[1:].decode())
     split = 1 + name[0]
     return NamedIdentifier(type=name[1:split].decode(), value=name[split:].decode())
+
+
+def pack_instant(milliseconds: int) -> bytes:
+    """An instant of a fact as the store keeps it, from milliseconds since 1970."""
+    return (milliseconds + _EPOCH_MS).to_bytes(INSTANT_BYTES, "big")
+
+
+def unpack_instant(packed: bytes) -> int:
+    """Milliseconds since 1970; the inverse of `pack_instant`."""
+    return int.from_bytes(packed, "big") - _EPOCH_MS
 
 
 class Part(NamedTuple):
@@ -143,7 +165,7 @@ def pack_message(packed_shape: bytes, first: bytes, last_ms: int) -> bytes:
     return _MILLISECONDS.pack(last_ms)[2:] + _LENGTH.pack(len(first)) + first + packed_shape
 
 
-class _Cursor:
+class Cursor:
     """Reads a packed string from left to right."""
 
     __slots__ = ("at", "data")
@@ -257,13 +279,13 @@ def _sixteens(data: bytes) -> tuple[bytes, ...]:
 
 def unpack_link(record: bytes) -> LinkRecord:
     """A record of the links hash."""
-    cursor = _Cursor(record)
+    cursor = Cursor(record)
     return LinkRecord(cursor.number(6), cursor.sized(), _sixteens(record[cursor.at :]))
 
 
 def unpack_node(record: bytes) -> NodeRecord:
     """A record of the nodes hash."""
-    cursor = _Cursor(record)
+    cursor = Cursor(record)
     slot, older = cursor.number(4), cursor.number(4)
     flags, length = divmod(cursor.number(2), _FLAG)
     name = cursor.take(length)
@@ -275,7 +297,7 @@ def unpack_node(record: bytes) -> NodeRecord:
     )
 
 
-def _partners(cursor: _Cursor) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
+def _partners(cursor: Cursor) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
     for _ in range(cursor.number(1)):
         kind = cursor.take(cursor.number(1))
         yield kind, _sixteens(cursor.take(16 * cursor.number(2)))
@@ -283,7 +305,7 @@ def _partners(cursor: _Cursor) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
 
 def unpack_slot(record: bytes) -> SlotRecord:
     """A record of the slots hash."""
-    cursor = _Cursor(record)
+    cursor = Cursor(record)
     if cursor.number(1) == 0:
         return SlotRecord(cursor.number(4), "person", 0, 0, b"", b"", ())
     kind = _CODE_TYPE[cursor.take(1)]
@@ -301,7 +323,7 @@ def unpack_slot(record: bytes) -> SlotRecord:
 
 def unpack_chunk(record: bytes) -> ChunkRecord:
     """A record of the chunks hash."""
-    cursor = _Cursor(record)
+    cursor = Cursor(record)
     return ChunkRecord(cursor.number(4), cursor.number(4), _sixteens(record[8:]))
 
 
@@ -315,7 +337,7 @@ class Mark(NamedTuple):
 
 def unpack_marks(record: bytes) -> list[Mark]:
     """A record of the marks hash."""
-    cursor, marks = _Cursor(record), []
+    cursor, marks = Cursor(record), []
     while cursor.more():
         what, position = cursor.take(1).decode(), cursor.sized()
         marks.append(Mark(what, position, cursor.take(16) if what in "ta" else b""))
@@ -331,7 +353,7 @@ class QuarantineRecord(NamedTuple):
 
 def unpack_quarantine(record: bytes, identifier_type: str) -> list[QuarantineRecord]:
     """A record of the quarantine hash, of an identifier of this type."""
-    cursor, crossed = _Cursor(record), []
+    cursor, crossed = Cursor(record), []
     for _ in range(cursor.number(1)):
         partner_type = unpack_type(cursor.take(cursor.number(1)))
         limit, count = Limit(identifier_type, partner_type, cursor.number(2)), cursor.number(2)
@@ -396,9 +418,9 @@ class HistoryRecord(NamedTuple):
 
 def unpack_history(record: bytes) -> list[HistoryRecord]:
     """A record of the history hash, oldest change first."""
-    outer, changes = _Cursor(record), []
+    outer, changes = Cursor(record), []
     while outer.more():
-        entry = _Cursor(outer.sized())
+        entry = Cursor(outer.sized())
         changes.append(
             HistoryRecord(
                 entry.number(1),
@@ -416,15 +438,13 @@ def unpack_transitions(
     made: bytes, keyring: Keyring, namespace: str, generation: int, first_number: int
 ) -> Iterator[Transition]:
     """The transitions of one outbox entry, numbered from first_number on."""
-    cursor, number = _Cursor(made), first_number
+    cursor, number = Cursor(made), first_number
     while cursor.more():
         yield _transition(cursor, keyring, namespace, generation, number)
         number += 1
 
 
-def _transition(
-    cursor: _Cursor, keyring: Keyring, namespace: str, generation: int, number: int
-) -> Transition:
+def _transition(cursor: Cursor, keyring: Keyring, namespace: str, generation: int, number: int) -> Transition:
     kind, position = cursor.number(1), cursor.sized()
     entity_type, key = _CODE_TYPE[cursor.take(1)], cursor.take(16)
     common: dict[str, Any] = {
@@ -444,6 +464,12 @@ def _transition(
         return EntityCreated(transition_id=name("entity_created"), identifiers=identifiers, **common)
     if kind in (ADDED, QUARANTINED, RELEASED):
         return _about_identifier(kind, cursor, name, common)
+    if kind == TRAIT:
+        return _trait(cursor, name, common)
+    if kind in (MEMBER, NO_MEMBER):
+        return _membership(kind, cursor, name, common)
+    if kind in (ENTERED, EXITED, CORRECTED):
+        return _state(kind, cursor, name, common)
     if kind == ERASED:
         keys = [cursor.take(16) for _ in range(cursor.number(2))]
         ids = tuple(entity_id(entity_type, key) for key in keys)
@@ -467,7 +493,7 @@ def _transition(
 
 
 def _about_identifier(
-    kind: int, cursor: _Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]
+    kind: int, cursor: Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]
 ) -> Transition:
     key, identifier = cursor.take(16), unpack_name(cursor.sized())
     if kind == ADDED:
@@ -479,7 +505,77 @@ def _about_identifier(
     return IdentifierQuarantined(transition_id=transition_id, identifier=identifier, reason=reason, **common)
 
 
-def _reason(cursor: _Cursor) -> QuarantineReason:
+def _trait(cursor: Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]) -> Transition:
+    trait, origin = cursor.sized(), cursor.sized()
+    value = cursor.take(cursor.number(4)) if origin else b"null"
+    said: dict[str, str | None] = {"source": None, "event_id": None, "occurred_at": None}
+    if origin:
+        source, _, event_id = origin[INSTANT_BYTES:].decode().partition("\0")
+        said = {"source": source, "event_id": event_id, "occurred_at": _instant(origin[:INSTANT_BYTES])}
+    transition_id = name("trait_changed", encode_parts(trait, origin, value))
+    return TraitChanged(
+        transition_id=transition_id, name=trait.decode(), value=json.loads(value), **said, **common
+    )
+
+
+def _membership(
+    kind: int, cursor: Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]
+) -> Transition:
+    group_role, since, until = cursor.sized(), cursor.take(INSTANT_BYTES), cursor.take(INSTANT_BYTES)
+    group_id, role = entity_id("group", group_role[:16]), group_role[16:]
+    about: dict[str, Any] = {"group_id": group_id, "role": role[1:].decode() if role[0] else None, **common}
+    subject = encode_parts(group_role, since, until)
+    if kind == MEMBER:
+        transition_id = name("membership_started", subject)
+        return MembershipStarted(transition_id=transition_id, started_at=_instant(since), **about)
+    started_at, ended_at = (_instant(since), _instant(until)) if any(since) else (None, None)
+    transition_id = name("membership_ended", subject)
+    return MembershipEnded(transition_id=transition_id, started_at=started_at, ended_at=ended_at, **about)
+
+
+def _state(
+    kind: int, cursor: Cursor, name: Callable[[str, bytes], str], common: Mapping[str, Any]
+) -> Transition:
+    begin, state = cursor.at, cursor.sized().decode()
+    if kind == CORRECTED:
+        replaced = _interval(cursor) if cursor.number(1) else None
+        intervals = tuple(_interval(cursor) for _ in range(cursor.number(2)))
+        return StateCorrected(
+            transition_id=name("state_corrected", cursor.data[begin : cursor.at]),
+            state_name=state,
+            replaced=replaced,
+            intervals=intervals,
+            **common,
+        )
+    interval = _interval(cursor).model_dump()
+    subject = cursor.data[begin : cursor.at]
+    if kind == EXITED:
+        transition_id = name("state_exited", subject)
+        return StateExited(transition_id=transition_id, state_name=state, **interval, **common)
+    del interval["state_exited_at"]
+    transition_id = name("state_entered", subject)
+    return StateEntered(transition_id=transition_id, state_name=state, **interval, **common)
+
+
+def _interval(cursor: Cursor) -> Interval:
+    (text, number), entered, exited = (
+        json.loads(cursor.sized()),
+        cursor.take(INSTANT_BYTES),
+        cursor.take(INSTANT_BYTES),
+    )
+    return Interval(
+        state_value=text,
+        state_numeric_value=number,
+        state_entered_at=_instant(entered),
+        state_exited_at=_instant(exited) if any(exited) else None,
+    )
+
+
+def _instant(packed: bytes) -> str:
+    return format_instant(unpack_instant(packed))
+
+
+def _reason(cursor: Cursor) -> QuarantineReason:
     if cursor.number(1) == 0:
         return QuarantineReason(kind="blocked")
     partner_type = unpack_type(cursor.take(cursor.number(1)))
@@ -496,7 +592,7 @@ def quarantine_reason(partner_type: str | None, limit: int, position: bytes) -> 
     )
 
 
-def _listed(cursor: _Cursor, length: int = 1) -> Iterator[NamedIdentifier]:
+def _listed(cursor: Cursor, length: int = 1) -> Iterator[NamedIdentifier]:
     for _ in range(cursor.number(length)):
         cursor.take(16)
         yield unpack_name(cursor.sized())

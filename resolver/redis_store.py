@@ -37,6 +37,7 @@ from resolver.packing import (
     unpack_type,
 )
 from resolver.rules_change import RulesChange, RulesRefused
+from resolver.said import rules_script
 from resolver.store import (
     Applied,
     Batch,
@@ -74,6 +75,7 @@ _APPLY_PARTS = (
     "order",
     "batch",
     "rules",
+    "carried",
     "fence",
     "known",
     "records",
@@ -100,6 +102,13 @@ _APPLY_PARTS = (
     "do",
     "command",
     "end",
+    "facts",
+    "timelines",
+    "profiles",
+    "told",
+    "members",
+    "carry",
+    "learn",
     "main",
     "write",
 )
@@ -159,12 +168,11 @@ class RedisStore:
     ) -> None:
         self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(namespace)
-        self.keyring, self._in_force = keyring, _packed(rules or Rules())
+        self.keyring, self._in_force = keyring, self._ready(rules or Rules())
         self._outbox_limit, self._one_call = outbox_limit, one_call
         self._known, self._ruled_by = {self.rules.version}, cast("bytes | None", None)
         self._namespace = namespace
         register = client.register_script
-        self._apply = register(script(*_APPLY_PARTS))
         self._resume, self._advance = register(script("resume")), register(script("advance"))
         self._entity, self._page = (
             register(script("hash", "records", "entity")),
@@ -175,6 +183,11 @@ class RedisStore:
         with translated():
             refuse_unsafe_server(client, durability)
             self._open(script("open"))
+
+    def _ready(self, rules: Rules) -> tuple[Rules, bytes, Any]:
+        """Rules, what the script needs of them at each call, and the script with what it needs once."""
+        text = f"{rules_script(rules)}\n{script(*_APPLY_PARTS)}"
+        return rules, pack_rules(rules), self._redis.register_script(text)
 
     def _open(self, text: str) -> None:
         reply = self._redis.register_script(text)(
@@ -229,19 +242,20 @@ class RedisStore:
         return tuple(unpack_transitions(made, self.keyring, self._namespace, sequence.generation, first))
 
     def _call(self, batch: Batch, mode: str) -> Any:
-        rules, packed_rules = self._in_force  # at once: another thread may take other rules meanwhile
+        rules, packed_rules, apply = self._in_force  # at once: another thread may take other rules meanwhile
         if batch.rules not in ("", rules.version):
             return [b"rules", rules.version.encode()]
         operation = b"" if batch.command is None else pack_command(batch.command)
         arguments: list[Any] = [len(batch.moves), self._outbox_limit, rules.version, packed_rules]
-        arguments += [mode, operation, self._one_call]
+        arguments += [mode, operation, self._one_call, len(batch.facts)]
         for move in batch.moves:
             expected = "" if move.expected is None else move.expected
             arguments += (partition_field(move.topic, move.partition), expected, move.next)
         arguments += [shape.handle for shape, _, _ in batch.evidence]
         arguments += [pack_message(shape.packed, first, last_ms) for shape, first, last_ms in batch.evidence]
+        arguments += batch.facts
         with translated():
-            while (reply := self._apply(self._keys.apply, arguments))[0] == b"busy":
+            while (reply := apply(self._keys.apply, arguments))[0] == b"busy":
                 time.sleep(0.002)
         return reply
 
@@ -251,6 +265,11 @@ class RedisStore:
     def rules(self) -> Rules:
         """The rules that this store works under: those in force when it was opened, or taken over since."""
         return self._in_force[0]
+
+    @property
+    def apply_sha(self) -> str:
+        """The digest by which Redis knows the script of `apply` under these rules."""
+        return str(self._in_force[2].sha)
 
     @property
     def ruled_by(self) -> bytes | None:
@@ -300,7 +319,7 @@ class RedisStore:
         if RulesChange((self.rules,), rules).renormalised:
             return False
         self._known.add(named)
-        self._in_force = _packed(rules)
+        self._in_force = self._ready(rules)
         log.info("other rules are in force, version %s: going on under them", named)
         return True
 
@@ -656,11 +675,6 @@ def rules_in_force(client: "redis.Redis", namespace: str) -> Rules | None:
     with translated():
         text: Any = client.hget(Keys(namespace).meta, "rules_json")
     return None if text is None else Rules.from_json(text.decode())
-
-
-def _packed(rules: Rules) -> tuple[Rules, bytes]:
-    """Rules, and what the script needs of them."""
-    return rules, pack_rules(rules)
 
 
 def _sequence(entry: OutboxEntry) -> Cursor:

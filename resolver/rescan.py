@@ -246,9 +246,11 @@ class Rescan:
 
     def _shape(self, keys: tuple[bytes, ...], region: Region) -> Shape:
         named = [region.nodes[key].identifier for key in keys]
+        types = {key: one.identifier_type for one, key in zip(named, keys, strict=True)}
         parts = [Part(one, key, pack_member(key, one), b"") for one, key in zip(named, keys, strict=True)]
         handle = self._store.keyring.handle(b"".join(keys))
-        return Shape(tuple(named), keys, handle, pack_shape(named[0].entity_type, parts))
+        ordered = b"".join(sorted(keys, key=lambda key: (self._rules.priority(types[key]), key)))
+        return Shape(tuple(named), keys, handle, pack_shape(named[0].entity_type, parts), ordered)
 
     def _apply(self, evidence: Sequence[Evidence]) -> None:
         outcome = self._store.apply(Batch((), tuple(evidence), rules=self._rules.version))

@@ -29,13 +29,15 @@ class Shape:
     """A distinct set of identifiers that events name as one participant, as the store wants it.
 
     `keys` are the identifier keys, ascending (16 bytes each); `handle` is the store's 16-byte name of the
-    set; `packed` is what the script parses when it sees the set for the first time.
+    set; `packed` is what the script parses when it sees the set for the first time. `ordered` are the keys in
+    a row, of highest priority first: of those in the graph the first one is the link's anchor.
     """
 
     identifiers: tuple[Identifier, ...]
     keys: tuple[bytes, ...]
     handle: bytes
     packed: bytes
+    ordered: bytes
 
 
 class Evidence(NamedTuple):
@@ -69,13 +71,15 @@ class Batch:
     """What one atomic call moves: partitions, and the links in log order (then by link key).
 
     An operator event is a batch of its own: the move of the control partition, and one command. `rules` is
-    the version of the rules that it was made under; empty for those of the store.
+    the version of the rules that it was made under; empty for those of the store. `facts` are what the events
+    say of the links' entities, packed by `Linker.facts`, in log order.
     """
 
     moves: tuple[Move, ...]
     evidence: tuple[Evidence, ...]
     command: Command | None = None
     rules: str = ""
+    facts: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

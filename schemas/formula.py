@@ -73,13 +73,13 @@ class Comparison:
 
     def to_lua(self) -> str:
         """The same as an expression of Lua."""
-        state = f"s[{_lua_text(self.name)}]"
+        state = f"s[{lua_text(self.name)}]"
         either = " or ".join(self._lua_of(state, value) for value in self.values)
         return f"({state}~=nil and ({either}))"
 
     def _lua_of(self, state: str, value: Value) -> str:
         if isinstance(value, str):
-            return f"{state}[1]=={_lua_text(value)}"
+            return f"{state}[1]=={lua_text(value)}"
         if self.sign in ("=", "in"):
             return f"{state}[2]=={value!r}"
         return f'type({state}[2])=="number" and {state}[2]{self.sign}{value!r}'
@@ -312,5 +312,6 @@ def _written(value: Value) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
 
 
-def _lua_text(text: str) -> str:
+def lua_text(text: str) -> str:
+    """A text in Lua's quotes; no text can end them."""
     return '"' + "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03d}" for byte in text.encode()) + '"'

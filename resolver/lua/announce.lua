@@ -82,6 +82,16 @@ function announce.suspended()
   for _, field in ipairs(has_suspended and admitted or {}) do no_longer_suspended[#no_longer_suspended + 1] = field end
 end
 
+function announce.region()
+  local found = {old = {}, new = {}, handles = handle_of, groups = {}}
+  for _, slot in ipairs(old_slots) do found.old[slot] = true end
+  for n = 1, n_region do
+    if profiles.home_at[n] then found.new[profiles.home_at[n]] = true end
+    if (unread[n] or nodes[region[n]]) and entity_type_of(region[n]) == 'g' then found.groups[#found.groups + 1] = region[n] end
+  end
+  return found
+end
+
 rebuild = function(default)
   if not next(dirty) and #free == 0 and #left == 0 then return end
   gather(default)
@@ -93,4 +103,5 @@ rebuild = function(default)
   for _, part in ipairs(parts) do announce.part(part, default) end
   place_parts()
   announce.suspended()
+  if profiles.is_on then profiles.region = announce.region() end
 end

@@ -2,14 +2,16 @@
 --
 -- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
 --        10 marks 11 quarantine 12 suspended 13 pending 14 unsettled (HASH each)  15 touched (SET)  16 moving (HASH)
---        17 redact (SET)
+--        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)
 -- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
 --        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
+--        8 number of messages of facts f
 --        then m times: partition field, offset expected ('' for none), next offset
 --        then n link handles (16 bytes each), then n link messages, in log order:
 --          6 bytes last instant (ms), 2 bytes length + first log position, 1 byte entity type, 1 byte count,
 --          count times: 16 bytes identifier key (ascending), 2 bytes length + name; then, to the end of the message,
---          16 bytes identifier key and 16 bytes key of a synonym of it
+--          16 bytes identifier key and 16 bytes key of a synonym of it;
+--        then f messages of facts, in log order (`profiles`)
 -- Reply  {'applied', transitions made}
 --        {'fenced', field, offset, ...}   what the offsets are ('' for none); nothing was changed
 --        {'full', transitions waiting}    publish first; nothing was changed
@@ -28,6 +30,6 @@ local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MAR
   UNSETTLED, TOUCHED, MOVING, REDACT = unpack(KEYS)
 local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local is_dry, is_later, operation, most_read = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[6], tonumber(ARGV[7])
-local FIRST_MOVE = 8
+local FIRST_MOVE, n_facts = 9, tonumber(ARGV[8])
 local first_handle = FIRST_MOVE + 3 * moves
-local n_links = (#ARGV - first_handle + 1) / 2
+local n_links = (#ARGV - first_handle + 1 - n_facts) / 2

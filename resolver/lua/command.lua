@@ -155,7 +155,7 @@ local function erase()
       end
     end
     if mark(key, 'e', command.position) then
-      marks[key], erased_now[key] = {marked(key, 'e')}, true
+      marks[key], erased_now[key], profiles.erased[key] = {marked(key, 'e')}, true, true
       redact(key)
       if nodes[key] then
         gone[key] = true

@@ -23,13 +23,14 @@ do
   end
 end
 
-local meta = redis.call('HMGET', META, 'generation', 'number', 'slot', 'chunk', 'pending', 'rules', 'job', 'hold')
+local meta = redis.call('HMGET', META, 'generation', 'number', 'slot', 'chunk', 'pending', 'rules', 'job', 'hold', 'now')
 local generation, number = meta[1], tonumber(meta[2])
 local last_slot, last_chunk, pending = tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
 if not (generation and number and last_slot and last_chunk and pending) then
   return redis.error_reply('NEXUS the namespace is not open: its meta hash is gone')
 end
 local job, hold = meta[7], tonumber(meta[8] or 0)
+profiles.now = profiles.EPOCH + tonumber(meta[9] or 0)
 if meta[6] ~= ARGV[3] then return {'rules', meta[6] or ''} end
 if pending >= limit and not is_dry then return {'full', pending} end
 redis.call('XLEN', OUTBOX)
@@ -44,3 +45,7 @@ local has_unsettled = redis.call('HLEN', UNSETTLED) > 0
 local has_synonyms = redis.call('HLEN', SYNONYMS) > 0
 local has_marks = redis.call('HLEN', MARKS) > 0
 local has_suspended = redis.call('HLEN', SUSPENDED) > 0
+profiles.is_on = redis.call('HLEN', profiles.SAID) > 0 or n_facts > 0
+redis.call('HLEN', profiles.PROFILES)
+redis.call('HLEN', profiles.STAFF)
+redis.call('ZCARD', profiles.TIMERS)

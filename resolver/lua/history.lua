@@ -13,23 +13,26 @@ local function remember(what, cause, key, other, moved, told_as)
   table.insert(remembered[key], entry)
 end
 
-local function history_record(old, entries)
-  local all, at = {}, 1
-  while at <= #old do
-    local length = struct.unpack('>I2', old, at)
-    all[#all + 1] = string.sub(old, at + 2, at + 1 + length)
-    at = at + 2 + length
+local history_record, history_records
+do
+  history_record = function(old, entries)
+    local all, at = {}, 1
+    while at <= #old do
+      local length = struct.unpack('>I2', old, at)
+      all[#all + 1] = string.sub(old, at + 2, at + 1 + length)
+      at = at + 2 + length
+    end
+    for _, entry in ipairs(entries) do all[#all + 1] = entry end
+    local kept = {}
+    for i = math.max(1, #all - HISTORY_LENGTH + 1), #all do kept[#kept + 1] = struct.pack('>I2', #all[i]) .. all[i] end
+    return table.concat(kept)
   end
-  for _, entry in ipairs(entries) do all[#all + 1] = entry end
-  local kept = {}
-  for i = math.max(1, #all - HISTORY_LENGTH + 1), #all do kept[#kept + 1] = struct.pack('>I2', #all[i]) .. all[i] end
-  return table.concat(kept)
-end
 
-local function history_records()
-  local ids, records = {}, {}
-  for key in pairs(remembered) do ids[#ids + 1] = key end
-  local old = fetch(HISTORY, ids)
-  for i, key in ipairs(ids) do records[key] = history_record(old[i] or '', remembered[key]) end
-  return records
+  history_records = function()
+    local ids, records = {}, {}
+    for key in pairs(remembered) do ids[#ids + 1] = key end
+    local old = fetch(HISTORY, ids)
+    for i, key in ipairs(ids) do records[key] = history_record(old[i] or '', remembered[key]) end
+    return records
+  end
 end

@@ -5,7 +5,8 @@
 -- overridden   keys of nodes that do not say yet in which slot they are (`job` is visible)
 -- unread    record of a node that nothing happened to, which is not in nodes, by the number that it has in number_of
 -- link_of   link handle -> {handle, ms, position, first_ms, keys}, or false for one that is not there
-local nodes, slots, link_of, overridden, unread, number_of = {}, {}, {}, {}, {}, {}
+-- was_senior  slot -> senior identifier of the entity before this call
+local nodes, slots, link_of, overridden, unread, number_of, was_senior = {}, {}, {}, {}, {}, {}, {}
 
 local function read_nodes(keys)
   local wanted, new, n = {}, {}, 0
@@ -37,7 +38,8 @@ local function entity_type_of(key)
   return record and entity_type_in(record) or nodes[key].entity_type
 end
 
-local function load_slots(more)
+-- The slots of all nodes that were read, and of some more; or these `only`.
+local function load_slots(more, only)
   local wanted = {}
   local function want(slot)
     if slot ~= 0 and not slots[slot] then
@@ -45,7 +47,7 @@ local function load_slots(more)
       wanted[#wanted + 1] = slot
     end
   end
-  for _, node in pairs(nodes) do
+  for _, node in pairs(only and {} or nodes) do
     if node then want(node.slot) end
   end
   for _, slot in ipairs(more or {}) do want(slot) end
@@ -55,6 +57,7 @@ local function load_slots(more)
     local records = fetch(SLOTS, asked)
     for i, slot in ipairs(asked) do
       slots[slot] = parse_slot(records[i])
+      was_senior[slot] = slots[slot].senior
       if slots[slot].moved_to then want(slots[slot].moved_to) end
     end
   end

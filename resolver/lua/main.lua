@@ -14,16 +14,26 @@ local function resolve_links()
   end
   for i = 1, n_cold do resolve(links[i]) end
   rebuild(links[1])
+  profiles.carry(links[1])
+end
+
+local function resolve_batch()
+  local refusal = resolve_links()
+  if not refusal and n_facts > 0 then profiles.learn() end
+  return refusal
 end
 
 local function obey_operator()
   local refusal = obey()
-  if not refusal then rebuild(command) end
+  if not refusal then
+    rebuild(command)
+    profiles.carry(command)
+  end
   return refusal
 end
 
 do
-  local ok, refusal = pcall(operation ~= '' and obey_operator or resolve_links)
+  local ok, refusal = pcall(operation ~= '' and obey_operator or resolve_batch)
   if not ok and refusal == LARGE then
     local reply = {'large'}
     for slot in pairs(dirty) do reply[#reply + 1] = slots[slot] and slots[slot].senior end

@@ -63,7 +63,7 @@ local function merge(link, homes)
     if slots[homes[i]].size > slots[host].size then host = homes[i] end
   end
   for _, slot in ipairs(homes) do
-    if slot ~= host then move(slot, host) end
+    if slot ~= host then move(slot, host, link) end
   end
   slots[host].senior, slots[host].position = id, position
   return host

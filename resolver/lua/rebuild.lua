@@ -130,6 +130,7 @@ local function place_parts()
       part.home = last_slot
     end
     new_slots[part.home] = slot_record(entity)
+    profiles.placed[part.home] = {senior = key, entity_type = entity.entity_type, cause = dirty[part.slot]}
   end
 
   -- Nodes whose slot leads elsewhere are pointed to their new one; slots that lead nowhere any more are freed.
@@ -160,6 +161,8 @@ local function place_parts()
       last_slot = last_slot + 1
       new_slots[last_slot] = head .. key .. struct.pack('>I2', #position) .. position .. key
       point(n, last_slot, struct.pack('>I4', last_slot))
+      profiles.home_at[n] = last_slot
+      profiles.placed[last_slot] = {senior = key, entity_type = slots[slot].entity_type, cause = dirty[slot]}
     end
   end
 
@@ -167,6 +170,7 @@ local function place_parts()
     local piece, packed = part, struct.pack('>I4', part.home)
     while piece do
       for _, n in ipairs(piece.numbers) do
+        profiles.home_at[n] = part.home
         if piece.slot == part.home then used[slot_of[n]] = true else point(n, part.home, packed) end
       end
       piece = piece.next

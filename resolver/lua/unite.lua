@@ -49,8 +49,9 @@ local function carry(gone, from, to)
   return true
 end
 
-local function move(from, to)
+local function move(from, to, cause)
   local entity, gone = slots[to], slots[from]
+  profiles.move(from, to, gone, cause)
   entity.size = entity.size + gone.size
   entity.apart, entity.tied, entity.job = entity.apart or gone.apart, entity.tied or gone.tied, entity.job or gone.job
   for kind, key in pairs(gone.values or {}) do

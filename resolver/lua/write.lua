@@ -70,6 +70,7 @@ for i = 1, #new_touched do new_touched[i] = new_touched[i] .. struct.pack('>I4',
 for first = 1, #new_touched, STEP do
   redis.call('SADD', TOUCHED, unpack(new_touched, first, math.min(first + STEP - 1, #new_touched)))
 end
+profiles.write()
 drop(MOVING, moved_nodes)
 for _, key in ipairs(to_redact) do redis.call('SADD', REDACT, key) end
 drop(CHUNKS, dropped_chunks)

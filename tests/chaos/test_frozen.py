@@ -56,7 +56,7 @@ def test_a_batch_that_a_zombie_still_holds_is_refused(
         world = make_world()
         world.produce(first)
         world.finish()
-        apply = world.store._apply.sha  # the one call that is to be held
+        apply = world.store.apply_sha  # the one call that is to be held
         armed.set()
         zombie = world.start("run", "resolve", NEXUS_REDIS__URL=proxy.url, NEXUS_BATCH="1")
         world.produce(second)

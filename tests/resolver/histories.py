@@ -2,6 +2,7 @@
 reference?
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
@@ -10,21 +11,23 @@ from typing import Any, NamedTuple
 import redis
 from hypothesis import strategies as st
 
+from resolver import profiles
 from resolver.check import check_graph
 from resolver.judge import Conflict
 from resolver.keys import Keys
 from resolver.links import Linker
-from resolver.packing import Mark, unpack_link, unpack_marks
+from resolver.packing import Mark, unpack_link, unpack_marks, unpack_slot
 from resolver.redis_store import ONE_CALL, Durability, RedisStore
 from resolver.reference import Answer, LinkFact, LinkKey, Reference
 from resolver.restructure import Restructuring
+from resolver.said import unpack_facts
 from resolver.store import Applied, Batch, Command, Cursor, Erased, Fenced, Move, OperationKind, Outcome
 from schemas.events import Event, Participant, log_position
-from schemas.identifiers import EntityType, Identifier, Keyring, identifier
-from schemas.instants import parse_instant
+from schemas.identifiers import EntityType, Identifier, Keyring, entity_id, identifier
+from schemas.instants import format_instant, parse_instant
 from schemas.mapping import EntityMapping
 from schemas.rules import Limit, Rules
-from schemas.transitions import Cause, Transition
+from schemas.transitions import Cause, Interval, Transition
 
 KEYRING = Keyring("test", b"a secret of sixteen bytes or more")
 
@@ -247,14 +250,14 @@ class Pair:
         self._linker = Linker(KEYRING, rules)
         self._offset: int | None = None
         self._control: int | None = None
-        self._now = self._latest = self._said = 0
+        self._now = self._latest = self._said = self.now_ms = 0
         self._read = Cursor(0, 0)
 
     def learn(self, batch: Sequence[Event]) -> None:
         """Give one batch to all three."""
         following = (self._offset or 0) + len(batch)
         moves = (Move("topic", 0, self._offset, following),)
-        self._apply(lambda: Batch(moves, self._linker.evidence(batch)))
+        self._apply(lambda: Batch(moves, self._linker.evidence(batch), facts=self._linker.facts(batch)))
         self._latest = max(self._latest, *(one.ingested_at_ms for one in batch))
         self._offset = following
         self.reference.add(batch)
@@ -354,7 +357,8 @@ class Pair:
         """
         copy = Copy(self.client, self.keys)
         check_graph(copy, self.keys, KEYRING, self.store.rules)
-        expected, found = _compared(self.reference.answer()), self._found(copy)
+        answer = self.reference.answer(self.now_ms)
+        expected, found = _compared(answer), self._found(copy)
         assert {
             (one.entity_type, one.identifier_type, one.identifier_value): name
             for one, name in found.entity_of.items()
@@ -362,7 +366,43 @@ class Pair:
         if copy[self.keys.pending]:
             unsettled = self._unsettled(copy, expected, found)
             expected, found = _settled(expected, unsettled), _settled(found, unsettled)
-        assert found == expected
+            assert found == expected
+        else:
+            assert found == expected
+            self._agree_on_profiles(answer, copy)
+
+    def _agree_on_profiles(self, answer: Answer, copy: Copy) -> None:
+        """Assert that the store keeps, and has told, what the reference says of every entity."""
+        rules = self.store.rules
+        stored, memberships = {}, {}
+        for slot, record in copy[self.keys.profiles].items():
+            entity = unpack_slot(copy[self.keys.slots][slot])
+            name, facts = entity_id(entity.entity_type, entity.senior), unpack_facts(record)
+            stored[name] = facts.profile(rules, entity.entity_type, self.now_ms)
+            memberships.update({(name, group, role): one for (group, role), one in facts.known.items()})
+        assert {name: one for name, one in stored.items() if one.traits or one.timelines} == answer.profiles
+        assert memberships == answer.memberships
+        told = self.consumer.profiles
+        assert {
+            name: {trait: one.value for trait, one in traits.items()}
+            for name, traits in told.traits().items()
+        } == {
+            name: {trait: json.loads(one.value) for trait, one in profile.traits.items()}
+            for name, profile in answer.profiles.items()
+            if profile.traits
+        }
+        assert told.memberships() == {
+            key: (
+                format_instant(one.started_ms),
+                None if one.ended_ms is None else format_instant(one.ended_ms),
+            )
+            for key, one in answer.memberships.items()
+        }
+        assert told.timelines() == {
+            name: {state: list(map(_interval, timeline)) for state, timeline in profile.timelines.items()}
+            for name, profile in answer.profiles.items()
+            if profile.timelines
+        }
 
     def _found(self, copy: Copy) -> "Compared":
         """The store's answer. What is out of the graph or suspended is asked for where there is any."""
@@ -442,6 +482,15 @@ class Compared(NamedTuple):
     links: Mapping[LinkKey, LinkFact]
     out: Mapping[bytes, tuple[Limit, bytes] | None]
     suspended: Mapping[tuple[str, LinkKey], Conflict]
+
+
+def _interval(one: profiles.Interval) -> Interval:
+    return Interval(
+        state_value=one.value.text,
+        state_numeric_value=one.value.number,
+        state_entered_at=format_instant(one.entered_ms),
+        state_exited_at=None if one.exited_ms is None else format_instant(one.exited_ms),
+    )
 
 
 def _compared(answer: Answer) -> Compared:

@@ -1,0 +1,133 @@
+-- What the messages say, one after the other.
+do
+  local function parse_message(message)
+    local at = 19 + 16 * string.byte(message, 18)
+    local one = {handle = string.sub(message, 1, 16), entity_type = string.sub(message, 17, 17),
+      keys = string.sub(message, 19, at - 1), traits = {}, states = {}, runs = {}, memberships = {}}
+    local function number(format, length)
+      at = at + length
+      return (struct.unpack(format, message, at - length))
+    end
+    local function text(length)
+      at = at + length
+      return string.sub(message, at - length, at - 1)
+    end
+    local function each(list, read)
+      for i = 1, number('>I2', 2) do list[i] = read() end
+    end
+    local function name()
+      return text(number('>I2', 2))
+    end
+    local instant = text(7)
+    one.position = name()
+    one.instant, one.origin = struct.unpack('>I7', instant), instant .. string.sub(one.position, 7)
+    each(one.traits, function() return {name(), text(number('>I4', 4))} end)
+    each(one.states, function() return {name(), name()} end)
+    each(one.runs, name)
+    each(one.memberships, function() return {name(), text(1) == '\1'} end)
+    return one
+  end
+
+  local function add_staff(name, handle)
+    local keys = {}
+    profiles.each_key((facts.parse_membership(name)), function(key) keys[#keys + 1] = key end)
+    profiles.read_staff(keys)
+    for _, key in ipairs(keys) do
+      local one = profiles.staff[key]
+      one.handles, one.older = append(one.handles, one.older, handle)
+      profiles.is_staffed[key] = true
+    end
+  end
+
+  local function add_traits(one, set, sum, id)
+    for _, trait in ipairs(one.traits) do
+      local name, value = trait[1], trait[2]
+      if facts.add_trait(set, name, one.origin, value) then
+        profiles.is_said[one.handle] = true
+        local old = sum and profiles.winner(sum.traits[name])
+        if sum and facts.add_trait(sum, name, one.origin, value) then
+          one.is_new = true
+          profiles.tell_trait_change(one, id, name, old, profiles.winner(sum.traits[name]))
+        end
+      end
+    end
+  end
+
+  local function add_states(one, set, sum, changed)
+    for _, state in ipairs(one.states) do
+      local name, value = state[1], state[2]
+      if facts.add_state(set, name, one.origin, value) then
+        profiles.is_said[one.handle] = true
+        if sum and facts.add_state(sum, name, one.origin, value) then changed[name] = true end
+      end
+    end
+    for _, name in ipairs(one.runs) do
+      if facts.add_run(set, name, one.instant, one.instant, profiles.gap_of(name)) then
+        profiles.is_said[one.handle] = true
+        if sum and facts.add_run(sum, name, one.instant, one.instant, profiles.gap_of(name)) then
+          changed[string.sub(name, 2)] = true
+        end
+      end
+    end
+  end
+
+  local function add_memberships(one, set, sum)
+    local is_new = false
+    for _, membership in ipairs(one.memberships) do
+      local name = membership[1]
+      local said_now = {first = one.origin, last = one.origin, has_ended = membership[2]}
+      if not set.memberships[name] then add_staff(name, one.handle) end
+      if facts.add_membership(set, name, said_now) then
+        profiles.is_said[one.handle] = true
+        is_new = sum and facts.add_membership(sum, name, said_now) or is_new
+      end
+    end
+    return is_new
+  end
+
+  -- The timelines that follow from what is about to change, as they were.
+  local function touched_states(one)
+    local changed = {}
+    for _, state in ipairs(one.states) do changed[state[1]] = true end
+    for _, name in ipairs(one.runs) do changed[string.sub(name, 2)] = true end
+    return profiles.sorted(timelines.following(changed, one.entity_type))
+  end
+
+  local function learn(one)
+    local set = profiles.said[one.handle] or facts.empty(one.keys)
+    profiles.said[one.handle] = set
+    local slot = profiles.home_of(one.keys)
+    local sum = slot and (profiles.sums[slot] or facts.empty())
+    local id, changed, old = slot and profiles.entity(slot).senior, {}, {}
+    add_traits(one, set, sum, id)
+    local names = sum and touched_states(one) or {}
+    if #names > 0 then
+      local was = timelines.of(sum, one.entity_type, profiles.now)
+      for _, name in ipairs(names) do old[name] = was(name) end
+    end
+    add_states(one, set, sum, changed)
+    if next(changed) then
+      local is = timelines.of(sum, one.entity_type, profiles.now)
+      local function is_news(instant) return instant == one.instant end
+      for _, name in ipairs(names) do timelines.tell(profiles.teller(one, id, name), old[name], is(name), is_news) end
+    end
+    local is_member = add_memberships(one, set, sum)
+    if not slot or not (one.is_new or next(changed) or is_member) then return end
+    profiles.sums[slot], profiles.is_summed[slot] = sum, true
+    if next(changed) then profiles.arm(slot, sum, one.entity_type) end
+    if is_member then profiles.tell_memberships(one, slot, sum.known) end
+  end
+
+  function profiles.learn()
+    local messages, handles, lists, found = {}, {}, {}, {}
+    for i = 1, n_facts do
+      messages[i] = parse_message(ARGV[first_handle + 2 * n_links + i - 1])
+      handles[i], lists[i] = messages[i].handle, messages[i].keys
+    end
+    profiles.read_said(handles)
+    profiles.read_homes(lists)
+    for _, keys in ipairs(lists) do found[#found + 1] = profiles.home_of(keys) end
+    profiles.read_sums(found)
+    for i = 1, n_facts do learn(messages[i]) end
+  end
+end

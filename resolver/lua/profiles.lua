@@ -1,0 +1,141 @@
+-- Profiles: the facts of links summed up for each entity, carried through merges and splits, and what is told of them. First
+-- what the call did to identity, then its facts, one after the other in log order.
+--
+-- SAID       link handle -> facts record of the link
+-- PROFILES   slot -> facts record of the entity: all that is said of the links whose anchor it holds
+-- STAFF      identifier key of a group -> 4 bytes chunk, 16 bytes handle of each link of persons that some membership in a
+--              group of that name hangs on
+-- TIMERS     slots by the instant at which a timed state may change, or earlier
+--
+-- A message of facts: 16 bytes link handle, 1 byte entity type, 1 byte count, times: 16 bytes identifier key, by priority;
+--   7 bytes instant at which it happened, sized log position, then
+--   2 bytes count, times: sized trait, 4 bytes length + value
+--   2 bytes count, times: sized state, sized value
+--   2 bytes count, times: sized name of a run
+--   2 bytes count, times: sized name of a membership, 1 byte whether it ends it
+--
+-- said, sums, staff   what was read of SAID, PROFILES and STAFF: false where there is none.  is_said, ...: what is to be written
+-- timers              slot -> instant
+profiles.said, profiles.sums, profiles.staff, profiles.timers = {}, {}, {}, {}
+profiles.is_said, profiles.is_summed, profiles.is_staffed = {}, {}, {}
+
+do
+  local bare = {} -- key -> slot of a node that was read for it only
+
+  function profiles.gap_of(name)
+    local one = rules_of.states.p[string.sub(name, 2)] or rules_of.states.g[string.sub(name, 2)]
+    return one and one.gap or 0
+  end
+
+  function profiles.each_key(keys, take)
+    for at = 1, #keys, 16 do take(string.sub(keys, at, at + 15)) end
+  end
+
+  function profiles.read_said(handles)
+    local wanted = {}
+    for _, handle in ipairs(handles) do
+      if profiles.said[handle] == nil then
+        profiles.said[handle] = false
+        wanted[#wanted + 1] = handle
+      end
+    end
+    local records = fetch(profiles.SAID, wanted)
+    for i, handle in ipairs(wanted) do profiles.said[handle] = records[i] and facts.parse(records[i]) end
+  end
+
+  function profiles.read_sums(of)
+    local wanted = {}
+    for _, slot in ipairs(of) do
+      if profiles.sums[slot] == nil then
+        profiles.sums[slot] = false
+        wanted[#wanted + 1] = slot
+      end
+    end
+    local records = fetch(profiles.PROFILES, wanted)
+    for i, slot in ipairs(wanted) do profiles.sums[slot] = records[i] and facts.parse(records[i]) end
+  end
+
+  function profiles.read_staff(keys)
+    local wanted = {}
+    for _, key in ipairs(keys) do
+      if profiles.staff[key] == nil then
+        profiles.staff[key] = false
+        wanted[#wanted + 1] = key
+      end
+    end
+    local records = fetch(profiles.STAFF, wanted)
+    for i, key in ipairs(wanted) do
+      local record = records[i] or '\0\0\0\0'
+      profiles.staff[key] = {older = struct.unpack('>I4', record), handles = string.sub(record, 5)}
+    end
+  end
+
+  -- Reads where identifiers are, so that `home_of` can tell.
+  function profiles.read_homes(lists)
+    local wanted, found = {}, {}
+    for _, keys in ipairs(lists) do
+      profiles.each_key(keys, function(key)
+        if nodes[key] == nil and bare[key] == nil and not profiles.home_at[number_of[key]] then
+          bare[key] = 0
+          wanted[#wanted + 1] = key
+        end
+      end)
+    end
+    local records = fetch(NODES, wanted)
+    local moving = job == 'visible' and fetch(MOVING, wanted) or {}
+    for i, key in ipairs(wanted) do
+      bare[key] = tonumber(moving[i] or nil) or (records[i] and struct.unpack('>I4', records[i])) or 0
+      found[#found + 1] = bare[key]
+    end
+    load_slots(found, true)
+  end
+
+  function profiles.slot_of(key)
+    local placed = profiles.home_at[number_of[key]]
+    if placed then return placed end
+    local slot = bare[key]
+    if nodes[key] ~= nil then slot = nodes[key] and nodes[key].slot end
+    return slot and slot ~= 0 and home(slot) or nil
+  end
+
+  -- The slot of the anchor: of the identifiers in the graph the one of highest priority; nil where there is none.
+  function profiles.home_of(keys)
+    for at = 1, #keys, 16 do
+      local slot = profiles.slot_of(string.sub(keys, at, at + 15))
+      if slot then return slot end
+    end
+  end
+
+  function profiles.entity(slot)
+    return profiles.placed[slot] or slots[slot]
+  end
+
+  local function write(key, dirty, records)
+    local found, gone = {}, {}
+    for field in pairs(dirty) do
+      local record = records(field)
+      if record then found[field] = record else gone[#gone + 1] = field end
+    end
+    save(key, found)
+    drop(key, gone)
+  end
+
+  local function packed(sets, is_entity)
+    return function(field)
+      local set = sets[field]
+      return set and not facts.is_empty(set) and facts.pack(set, is_entity)
+    end
+  end
+
+  function profiles.write()
+    write(profiles.SAID, profiles.is_said, packed(profiles.said, false))
+    write(profiles.PROFILES, profiles.is_summed, packed(profiles.sums, true))
+    write(profiles.STAFF, profiles.is_staffed, function(key)
+      return struct.pack('>I4', profiles.staff[key].older) .. profiles.staff[key].handles
+    end)
+    for _, key in ipairs(gone_nodes) do redis.call('HDEL', profiles.STAFF, key) end
+    for slot, instant in pairs(profiles.timers) do
+      redis.call('ZADD', profiles.TIMERS, string.format('%.0f', instant - profiles.EPOCH), slot)
+    end
+  end
+end

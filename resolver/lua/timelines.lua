@@ -1,0 +1,223 @@
+-- Timelines: what the facts of an entity come to, as of `now`; and what changes from one to the next. The same as
+-- resolver/profiles.py, which tells of it.
+--
+-- Steps      array of {instant, value or false}, in order: from then on the state is this.  Of an instant the last counts
+-- Timeline   array of {value, entered, exited or nil}: equal neighbours are one interval
+local timelines = {}
+
+do
+  local FOREVER = 2 ^ 52
+
+  function timelines.of_steps(steps)
+    local found, n, current, is_first = {}, 0, false, true
+    for i, step in ipairs(steps) do
+      local at, value, following = step[1], step[2], steps[i + 1]
+      if not (following and following[1] == at) and (is_first or value ~= current) then
+        if current then found[n][3] = at end
+        if value then
+          n = n + 1
+          found[n] = {value, at}
+        end
+        current, is_first = value, false
+      end
+    end
+    return found
+  end
+
+  local function of_facts(list)
+    local steps = {}
+    for i, one in ipairs(list) do steps[i] = {facts.instant_of(one.origin), one.value} end
+    return timelines.of_steps(steps)
+  end
+
+  -- By instant; of one instant what ends comes before what begins.
+  local function changes_of(names, known)
+    local found, n = {}, 0
+    for _, name in ipairs(names) do
+      for _, interval in ipairs(known(name)) do
+        found[n + 1] = {interval[2], 1, name, interval[1]}
+        n = n + 1
+        if interval[3] then
+          n = n + 1
+          found[n] = {interval[3], 0, name, false}
+        end
+      end
+    end
+    table.sort(found, function(a, b)
+      if a[1] ~= b[1] then return a[1] < b[1] end
+      return a[2] < b[2]
+    end)
+    return found
+  end
+
+  local function derived(rule, known)
+    local changes, states, steps = changes_of(rule.uses, known), {}, {}
+    for i, change in ipairs(changes) do
+      states[change[3]] = change[4] and cjson.decode(change[4]) or nil
+      if not (changes[i + 1] and changes[i + 1][1] == change[1]) then
+        local value = false
+        for _, one in ipairs(rule.derived) do
+          if one[2](states) then
+            value = one[1]
+            break
+          end
+        end
+        steps[#steps + 1] = {change[1], value}
+      end
+    end
+    return timelines.of_steps(steps)
+  end
+
+  local function after(rule, active, now)
+    local steps = {}
+    for _, run in ipairs(active) do
+      steps[#steps + 1] = {run[1], rule.before or false}
+      if run[2] + rule.gap <= now then steps[#steps + 1] = {run[2] + rule.gap, rule.value} end
+    end
+    return timelines.of_steps(steps)
+  end
+
+  local function within(rule, started, awaited, now)
+    local steps = {}
+    for _, run in ipairs(started) do
+      local deadline = run[1] + rule.gap
+      local is_reached, ends = false, nil
+      for _, other in ipairs(awaited) do
+        if other[2] >= run[1] and other[1] <= deadline then is_reached = true end
+        if other[1] > deadline then
+          ends = other[1]
+          break
+        end
+      end
+      if not is_reached and deadline <= now then
+        steps[#steps + 1] = {deadline, rule.value, #steps}
+        if ends then steps[#steps + 1] = {ends, false, #steps} end
+      end
+    end
+    table.sort(steps, function(a, b)
+      if a[1] ~= b[1] then return a[1] < b[1] end
+      return a[3] < b[3]
+    end)
+    return timelines.of_steps(steps)
+  end
+
+  function timelines.timed(rule, set, now)
+    local active = set.runs['s' .. rule.name] or {}
+    if rule.kind == 'after' then return after(rule, active, now) end
+    return within(rule, active, set.runs['u' .. rule.name] or {}, now)
+  end
+
+  -- A function from the name of a state to its timeline, which computes what is asked for, once.
+  function timelines.of(set, entity_type, now)
+    local rules, found = rules_of.states[entity_type], {}
+    local function known(name)
+      if found[name] then return found[name] end
+      local rule, timeline = rules[name], nil
+      if rule and rule.derived then
+        timeline = derived(rule, known)
+      elseif rule and rule.kind then
+        timeline = timelines.timed(rule, set, now)
+      else
+        timeline = of_facts(set.states[name] or {})
+      end
+      found[name] = timeline
+      return timeline
+    end
+    return known
+  end
+
+  -- The states of an entity that there may be something to tell of, and all that follow from some of them.
+  function timelines.names(set, entity_type)
+    local names, seen = {}, {}
+    for name in pairs(set.states) do
+      names[#names + 1], seen[name] = name, true
+    end
+    for _, rule in ipairs(rules_of.states[entity_type]) do
+      if not seen[rule.name] then names[#names + 1] = rule.name end
+    end
+    return names
+  end
+
+  function timelines.following(changed, entity_type)
+    local names, is_changed = {}, {}
+    for name in pairs(changed) do
+      names[#names + 1], is_changed[name] = name, true
+    end
+    for _, rule in ipairs(rules_of.states[entity_type]) do
+      for _, name in ipairs(rule.uses or {}) do
+        if is_changed[name] and not is_changed[rule.name] then
+          names[#names + 1], is_changed[rule.name] = rule.name, true
+        end
+      end
+    end
+    return names
+  end
+
+  -- The next instant after `now` at which a timed state changes if nothing happens; 0: none does.
+  function timelines.due(set, entity_type, now)
+    local due = FOREVER
+    for _, rule in ipairs(rules_of.states[entity_type]) do
+      for _, interval in ipairs(rule.kind and timelines.timed(rule, set, FOREVER) or {}) do
+        if interval[2] > now and interval[2] < due then due = interval[2] end
+      end
+    end
+    return due < FOREVER and due or 0
+  end
+
+  -- What to tell of one state, to those who know the old timeline. `is_news` says of an instant whether what began then is
+  -- news: what only came to be known otherwise is a correction.
+  local function same(a, b)
+    return a and b and a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
+  end
+
+  local function goes_on(old, new, from, is_news)
+    local gone, come = #old - from + 1, #new - from + 1
+    local first, begins = old[from], new[from]
+    if gone > 0 and (gone > 1 or come == 0 or first[3] or first[1] ~= begins[1] or first[2] ~= begins[2]) then return false end
+    if gone > 0 and come == 1 then return is_news(begins[3]) end
+    for i = from + gone, #new do
+      if not is_news(new[i][2]) then return false end
+    end
+    return true
+  end
+
+  local function correct(tell_of, old, new, from, gone_to, come_to)
+    local at = from
+    for place = from, gone_to do
+      local intervals = {}
+      local ends = place < gone_to and old[place + 1][2] or math.huge
+      while at <= come_to and new[at][2] < ends do
+        intervals[#intervals + 1] = new[at]
+        at = at + 1
+      end
+      tell_of.corrected(old[place], intervals)
+    end
+    if gone_to < from and come_to >= from then
+      local intervals = {}
+      for i = from, come_to do intervals[#intervals + 1] = new[i] end
+      tell_of.corrected(nil, intervals)
+    end
+  end
+
+  function timelines.tell(tell_of, old, new, is_news)
+    local from = 1
+    while same(old[from], new[from]) do from = from + 1 end
+    if from > #old and from > #new then return end
+    if goes_on(old, new, from, is_news) then
+      if old[from] then
+        tell_of.exited(new[from])
+        from = from + 1
+      end
+      for i = from, #new do
+        tell_of.entered(new[i])
+        if new[i][3] then tell_of.exited(new[i]) end
+      end
+      return
+    end
+    local gone_to, come_to = #old, #new
+    while gone_to >= from and come_to >= from and same(old[gone_to], new[come_to]) do
+      gone_to, come_to = gone_to - 1, come_to - 1
+    end
+    correct(tell_of, old, new, from, gone_to, come_to)
+  end
+end

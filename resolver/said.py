@@ -1,0 +1,289 @@
+"""What events say of those they mention, besides who they are, packed as the store's script reads it.
+
+The layouts are told in `lua/profiles.lua` and `lua/facts.lua`. Everything that does not depend on the store
+is decided here: which states the rules take, what an event sets by a trigger, which timed states look at it.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from resolver.facts import Membership, is_active
+from resolver.packing import INSTANT_BYTES, Cursor, pack_instant, unpack_instant
+from resolver.profiles import (
+    Doings,
+    Origin,
+    Profile,
+    Run,
+    StateFact,
+    TraitFact,
+    Value,
+    canonical,
+    profile,
+    value_bytes,
+)
+from resolver.store import Shape
+from schemas.events import Event, Participant
+from schemas.formula import lua_text
+from schemas.identifiers import ENTITY_TYPES, EntityType, entity_id
+from schemas.rules import Rules
+from schemas.states import Activity, StateRules
+
+_LENGTH = struct.Struct(">H")
+_LONG = struct.Struct(">I")
+_TYPE_CODE = {"person": b"p", "group": b"g"}
+_REMEMBERED = 10_000
+
+
+class Mentioned(NamedTuple):
+    """A participant of an event with the link that it is evidence of."""
+
+    participant: Participant
+    shape: Shape
+
+
+class _Meant(NamedTuple):
+    """What the rules make of an event for participants of a type and role: packed states with a fixed value,
+    (state, measurement) of the others, and packed names of runs.
+    """
+
+    states: tuple[bytes, ...]
+    measured: tuple[tuple[str, str], ...]
+    runs: tuple[bytes, ...]
+
+
+class Packer:
+    """Packs what events say, under one namespace's rules."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._meant = lru_cache(maxsize=_REMEMBERED)(self._make_meant)
+
+    def messages(self, event: Event, mentioned: Sequence[Mentioned]) -> Iterator[bytes]:
+        """One message for each of the links that the event says something of."""
+        by_ref = {one.participant.ref: one for one in mentioned}
+        for one in mentioned:
+            sections = self._sections(event, one, by_ref)
+            if any(sections):
+                yield _head(event, one.shape) + b"".join(map(_section, sections))
+
+    def _sections(
+        self, event: Event, one: Mentioned, by_ref: dict[str | None, Mentioned]
+    ) -> tuple[list[bytes], ...]:
+        participant = one.participant
+        meant = self._meant(event.event_name, event.source, participant.entity_type, participant.role)
+        traits = [_sized(name) + _long(canonical(value)) for name, value in participant.traits.items()]
+        states = list(meant.states)
+        for name, measurement in meant.measured:
+            numbers = (each.value for each in event.measurements if each.name == measurement)
+            states += (_state(name, Value(None, number)) for number in numbers)
+        for state in event.states:
+            if by_ref.get(state.of) is one and self._rules.accepts(state, participant.entity_type) is None:
+                value = Value(state.state_value, state.state_numeric_value)
+                states.append(_state(state.state_name, value))
+        memberships = [
+            _sized(_membership(group.shape, each.role)) + (b"\1" if each.ended else b"\0")
+            for each in event.memberships
+            if by_ref.get(each.person) is one and (group := by_ref.get(each.group)) is not None
+        ]
+        return traits, states, list(meant.runs), memberships
+
+    def _make_meant(self, event_name: str, source: str, entity_type: EntityType, role: str | None) -> _Meant:
+        states, measured = [], []
+        for state, trigger in self._rules.triggers(event_name):
+            is_meant = (
+                state.entity_type == entity_type
+                and trigger.source in (None, source)
+                and trigger.role in (None, role)
+            )
+            if is_meant and trigger.measurement is not None:
+                measured.append((state.state_name, trigger.measurement))
+            elif is_meant:
+                states.append(_state(state.state_name, Value(trigger.value)))
+        runs = [
+            _sized(run)
+            for state in self._rules.states_of(entity_type)
+            for run, activity in _activities(state)
+            if is_active(activity, event_name, role)
+        ]
+        return _Meant(tuple(states), tuple(measured), tuple(runs))
+
+
+def _activities(state: StateRules) -> Iterator[tuple[str, Activity]]:
+    if state.after is not None:
+        yield f"s{state.state_name}", state.after.activity
+    if state.within is not None:
+        yield f"s{state.state_name}", state.within.since
+        yield f"u{state.state_name}", state.within.until
+
+
+def _head(event: Event, shape: Shape) -> bytes:
+    return b"".join(
+        (
+            shape.handle,
+            _TYPE_CODE[shape.identifiers[0].entity_type],
+            bytes([len(shape.keys)]),
+            shape.ordered,
+            pack_instant(event.occurred_at_ms),
+            _LENGTH.pack(len(event.position)),
+            event.position,
+        )
+    )
+
+
+def _section(entries: list[bytes]) -> bytes:
+    return _LENGTH.pack(len(entries)) + b"".join(entries)
+
+
+def _sized(text: str | bytes) -> bytes:
+    data = text.encode() if isinstance(text, str) else text
+    return _LENGTH.pack(len(data)) + data
+
+
+def _long(data: bytes) -> bytes:
+    return _LONG.pack(len(data)) + data
+
+
+def _state(name: str, value: Value) -> bytes:
+    number = None if value.number is None else value.number + 0.0  # there is one zero
+    return _sized(name) + _sized(value_bytes(Value(value.text, number)))
+
+
+def _membership(group: Shape, role: str | None) -> bytes:
+    return bytes([len(group.keys)]) + group.ordered + (b"\0" if role is None else b"\1" + role.encode())
+
+
+# what the store keeps
+
+
+class MembershipFacts(NamedTuple):
+    """What is said of a membership: its first fact, its last one, and whether that ends it."""
+
+    first: Origin
+    last: Origin
+    has_ended: bool
+
+
+class FactsRecord(NamedTuple):
+    """The facts of a link, or of an entity (then `keys` is empty).
+
+    `runs` are by `s` or `u` and the state's name. `memberships` are by the keys of the group's link, of
+    highest priority first, and the role; `known`, what consumers were told of them, by the group's id and the
+    role. `timer_ms`: when a timed state of the entity may change, or earlier; None: no timer is set.
+    """
+
+    keys: tuple[bytes, ...]
+    traits: tuple[TraitFact, ...]
+    states: tuple[StateFact, ...]
+    runs: Mapping[str, tuple[Run, ...]]
+    memberships: Mapping[tuple[tuple[bytes, ...], str | None], MembershipFacts]
+    timer_ms: int | None
+    known: Mapping[tuple[str, str | None], Membership]
+
+    def profile(self, rules: Rules, entity_type: EntityType, now_ms: int) -> Profile:
+        """What the facts of an entity come to."""
+        doings = {
+            state.state_name: Doings(
+                self.runs.get(f"s{state.state_name}", ()), self.runs.get(f"u{state.state_name}", ())
+            )
+            for state in rules.states_of(entity_type)
+        }
+        return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
+
+
+def unpack_facts(record: bytes) -> FactsRecord:
+    """A record of the said hash, or of the profiles hash."""
+    cursor = Cursor(record)
+    keys = _keys(cursor)
+    traits = tuple(
+        TraitFact(cursor.sized().decode(), _origin(cursor), cursor.take(cursor.number(4)))
+        for _ in range(cursor.number(2))
+    )
+    states: list[StateFact] = []
+    for _ in range(cursor.number(2)):
+        name, count = cursor.sized().decode(), cursor.number(4)
+        states += (StateFact(name, _origin(cursor), Value(*json.loads(cursor.sized()))) for _ in range(count))
+    runs = {}
+    for _ in range(cursor.number(2)):
+        name, count = cursor.sized().decode(), cursor.number(4)
+        runs[name] = tuple(Run(_instant(cursor), _instant(cursor)) for _ in range(count))
+    memberships = {}
+    for _ in range(cursor.number(2)):
+        named = Cursor(cursor.sized())
+        group = _keys(named), _role(named.data[named.at :])
+        memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
+    timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
+    known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
+    timer_ms = unpack_instant(timer) if any(timer) else None
+    return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known)
+
+
+def _keys(cursor: Cursor) -> tuple[bytes, ...]:
+    return tuple(cursor.take(16) for _ in range(cursor.number(1)))
+
+
+def _role(packed: bytes) -> str | None:
+    return packed[1:].decode() if packed[0] else None
+
+
+def _instant(cursor: Cursor) -> int:
+    return unpack_instant(cursor.take(INSTANT_BYTES))
+
+
+def _origin(cursor: Cursor) -> Origin:
+    packed = cursor.sized()
+    source, _, event_id = packed[INSTANT_BYTES:].decode().partition("\0")
+    return Origin(unpack_instant(packed[:INSTANT_BYTES]), source, event_id)
+
+
+def _known(cursor: Cursor) -> tuple[tuple[str, str | None], Membership]:
+    name, since = cursor.sized(), _instant(cursor)
+    until = _instant(cursor) if cursor.number(1) else None
+    return (entity_id("group", name[:16]), _role(name[16:])), Membership(since, until)
+
+
+# the rules, as Lua
+
+
+def rules_script(rules: Rules) -> str:
+    """The Lua of the rules for profiles: timed and derived states, and whose word on traits counts first."""
+    sources = "".join(f"[{lua_text(name)}]={place}," for place, name in enumerate(rules.trait_sources))
+    lines = [f"local rules_of = {{sources = {{{sources}}}, states = {{}}}}"]
+    for entity_type in ENTITY_TYPES:
+        listed = _list(_rule(state) for state in _computed(rules, entity_type))
+        states = f"rules_of.states.{entity_type[0]}"
+        lines.append(f"{states} = {{{listed}}}")
+        lines.append(f"for _, rule in ipairs({states}) do {states}[rule.name] = rule end")
+    return "\n".join(lines)
+
+
+def _computed(rules: Rules, entity_type: EntityType) -> Iterator[StateRules]:
+    states = rules.states_of(entity_type)
+    return (state for state in states if state.derived or state.after or state.within)
+
+
+def _rule(state: StateRules) -> str:
+    fields = [f"name={lua_text(state.state_name)}"]
+    if state.after is not None:
+        fields += ["kind='after'", f"gap={state.after.duration_ms}", f"value={_value(state.after.value)}"]
+        if state.after.before is not None:
+            fields.append(f"before={_value(state.after.before)}")
+    elif state.within is not None:
+        fields += ["kind='within'", f"gap={state.within.duration_ms}", f"value={_value(state.within.value)}"]
+    else:
+        formulas = (
+            f"{{{_value(value)}, function(s) return {formula.to_lua()} end}}"
+            for value, formula in state.derived
+        )
+        fields += [f"derived={{{_list(formulas)}}}", f"uses={{{_list(map(lua_text, state.uses))}}}"]
+    return f"{{{', '.join(fields)}}}"
+
+
+def _list(items: Iterable[str]) -> str:
+    return ", ".join(items)
+
+
+def _value(text: str) -> str:
+    return lua_text(value_bytes(Value(text)).decode())
