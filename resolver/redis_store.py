@@ -56,6 +56,7 @@ from resolver.store import (
     Quarantined,
     Standing,
     Suspension,
+    Ticked,
     Ties,
 )
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable, TooLarge
@@ -109,6 +110,7 @@ _APPLY_PARTS = (
     "members",
     "carry",
     "learn",
+    "tick",
     "main",
     "write",
 )
@@ -230,6 +232,19 @@ class RedisStore:
             case b"rules":
                 return OtherRules(reply[1].decode())
         return _fenced(batch, reply[1:])
+
+    def tick(self, until_ms: int | None = None) -> Ticked | Full:
+        """Let time go by: move `now`, and tell what became true. See `Store.tick`."""
+        rules, packed_rules, apply = self._in_force
+        arguments = [0, self._outbox_limit, rules.version, packed_rules, "tick", b"", self._one_call]
+        with translated():
+            reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms])
+        match reply[0]:
+            case b"full":
+                return Full(reply[1])
+            case b"rules":
+                return Ticked(0, 0, False)
+        return Ticked(reply[1], reply[2], reply[3] == b"1")
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""

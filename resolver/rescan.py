@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import redis
 
 from resolver.keys import Keys
+from resolver.links import in_order
 from resolver.packing import (
     LinkRecord,
     NodeRecord,
@@ -246,11 +247,10 @@ class Rescan:
 
     def _shape(self, keys: tuple[bytes, ...], region: Region) -> Shape:
         named = [region.nodes[key].identifier for key in keys]
-        types = {key: one.identifier_type for one, key in zip(named, keys, strict=True)}
         parts = [Part(one, key, pack_member(key, one), b"") for one, key in zip(named, keys, strict=True)]
         handle = self._store.keyring.handle(b"".join(keys))
-        ordered = b"".join(sorted(keys, key=lambda key: (self._rules.priority(types[key]), key)))
-        return Shape(tuple(named), keys, handle, pack_shape(named[0].entity_type, parts), ordered)
+        packed = pack_shape(named[0].entity_type, parts)
+        return Shape(tuple(named), keys, handle, packed, in_order(parts, self._rules))
 
     def _apply(self, evidence: Sequence[Evidence]) -> None:
         outcome = self._store.apply(Batch((), tuple(evidence), rules=self._rules.version))

@@ -91,6 +91,15 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time has gone by: so many transitions, of so many timers that went off. `is_more`: others are due."""
+
+    transitions: int
+    timers: int
+    is_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Fenced:
     """The batch does not begin where the store stands; nothing was changed. The store's offsets, None for
     none.
@@ -227,6 +236,14 @@ class Store(Protocol):
 
     def apply(self, batch: Batch) -> Outcome:
         """Move state, outbox and offsets together."""
+
+    def tick(self, until_ms: int | None = None) -> Ticked | Full:
+        """Move `now`, as of which timed states are, to the store's clock, never back; tell what became true.
+
+        It moves as far as the timers that one call sees to; call again while `is_more`. Anybody may call it
+        at any time. `until_ms` (ms since 1970): no further than that. Under other rules than those in force
+        nothing happens.
+        """
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""

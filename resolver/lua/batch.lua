@@ -4,8 +4,8 @@
 --        10 marks 11 quarantine 12 suspended 13 pending 14 unsettled (HASH each)  15 touched (SET)  16 moving (HASH)
 --        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)
 -- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
---        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
---        8 number of messages of facts f
+--        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, 'tick' to let time go by, else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
+--        8 number of messages of facts f; of a tick the instant (ms) that `now` may not pass, or ''
 --        then m times: partition field, offset expected ('' for none), next offset
 --        then n link handles (16 bytes each), then n link messages, in log order:
 --          6 bytes last instant (ms), 2 bytes length + first log position, 1 byte entity type, 1 byte count,
@@ -21,6 +21,7 @@
 --                                         restructured: say 'later'; nothing was changed
 --        {'busy'}                         a region that it touches is about to change: come again; nothing was changed
 --        {'preview', transitions}         what would be made; nothing was changed
+--        {'ticked', transitions made, timers that went off, '1' if more are due or ''}
 -- Cost   one HMGET a kind of key, one more for each level of moved slots (log of the merges), one HSET a kind of key;
 --        a restructuring reads the identifiers and links of the entities concerned
 --
@@ -29,7 +30,8 @@
 local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MARKS, QUARANTINE, SUSPENDED, PENDING,
   UNSETTLED, TOUCHED, MOVING, REDACT = unpack(KEYS)
 local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local is_dry, is_later, operation, most_read = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[6], tonumber(ARGV[7])
-local FIRST_MOVE, n_facts = 9, tonumber(ARGV[8])
+local is_dry, is_later, is_tick, operation = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[5] == 'tick', ARGV[6]
+local most_read = tonumber(ARGV[7])
+local FIRST_MOVE, n_facts = 9, is_tick and 0 or tonumber(ARGV[8])
 local first_handle = FIRST_MOVE + 3 * moves
 local n_links = (#ARGV - first_handle + 1 - n_facts) / 2

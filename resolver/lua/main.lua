@@ -32,6 +32,9 @@ local function obey_operator()
   return refusal
 end
 
+local n_gone_off, is_more = 0, false
+if is_tick then n_gone_off, is_more = profiles.tick(tonumber(ARGV[8])) end
+
 do
   local ok, refusal = pcall(operation ~= '' and obey_operator or resolve_batch)
   if not ok and refusal == LARGE then

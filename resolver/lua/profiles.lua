@@ -15,7 +15,7 @@
 --   2 bytes count, times: sized name of a membership, 1 byte whether it ends it
 --
 -- said, sums, staff   what was read of SAID, PROFILES and STAFF: false where there is none.  is_said, ...: what is to be written
--- timers              slot -> instant
+-- timers              slot -> instant, or false: its timer is gone
 profiles.said, profiles.sums, profiles.staff, profiles.timers = {}, {}, {}, {}
 profiles.is_said, profiles.is_summed, profiles.is_staffed = {}, {}, {}
 
@@ -135,7 +135,12 @@ do
     end)
     for _, key in ipairs(gone_nodes) do redis.call('HDEL', profiles.STAFF, key) end
     for slot, instant in pairs(profiles.timers) do
-      redis.call('ZADD', profiles.TIMERS, string.format('%.0f', instant - profiles.EPOCH), slot)
+      if instant then
+        redis.call('ZADD', profiles.TIMERS, string.format('%.0f', instant - profiles.EPOCH), slot)
+      else
+        redis.call('ZREM', profiles.TIMERS, slot)
+      end
     end
+    if is_tick then redis.call('HSET', META, 'now', string.format('%.0f', profiles.now - profiles.EPOCH)) end
   end
 end

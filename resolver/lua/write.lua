@@ -84,4 +84,5 @@ drop(QUARANTINE, cleared)
 local moved = {}
 for i = 1, moves do moved[ARGV[FIRST_MOVE + 3 * i - 3]] = ARGV[FIRST_MOVE + 3 * i - 1] end
 save(OFFSETS, moved)
+if is_tick then return {'ticked', n_made, n_gone_off, is_more and '1' or ''} end
 return {'applied', n_made}

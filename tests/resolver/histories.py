@@ -21,7 +21,18 @@ from resolver.redis_store import ONE_CALL, Durability, RedisStore
 from resolver.reference import Answer, LinkFact, LinkKey, Reference
 from resolver.restructure import Restructuring
 from resolver.said import unpack_facts
-from resolver.store import Applied, Batch, Command, Cursor, Erased, Fenced, Move, OperationKind, Outcome
+from resolver.store import (
+    Applied,
+    Batch,
+    Command,
+    Cursor,
+    Erased,
+    Fenced,
+    Move,
+    OperationKind,
+    Outcome,
+    Ticked,
+)
 from schemas.events import Event, Participant, log_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id, identifier
 from schemas.instants import format_instant, parse_instant
@@ -318,6 +329,16 @@ class Pair:
                 self.consumer.apply(transition)
                 self.told.append(transition)
                 self._read = Cursor(transition.generation, transition.number)
+
+    def tick(self, until_ms: int) -> None:
+        """Let time go by up to an instant."""
+        while True:
+            outcome = self.store.tick(until_ms)
+            assert isinstance(outcome, Ticked)
+            if not outcome.is_more:
+                break
+        self.now_ms = max(self.now_ms, until_ms)
+        self._publish()
 
     def settle(self) -> None:
         """Do what was left to bounded calls."""
