@@ -111,6 +111,14 @@ class Packer:
         return _Meant(tuple(states), tuple(measured), tuple(runs))
 
 
+def timed_runs(rules: Rules) -> Iterator[tuple[str, int]]:
+    """The names of runs, each with the gap (ms) after which one ends."""
+    for state in rules.states:
+        for run, _ in _activities(state):
+            if (timing := state.after or state.within) is not None:
+                yield run, timing.duration_ms
+
+
 def _activities(state: StateRules) -> Iterator[tuple[str, Activity]]:
     if state.after is not None:
         yield f"s{state.state_name}", state.after.activity
@@ -182,14 +190,13 @@ class FactsRecord(NamedTuple):
     timer_ms: int | None
     known: Mapping[tuple[str, str | None], Membership]
 
+    def doings(self, state_name: str) -> Doings:
+        """What a timed state looks at."""
+        return Doings(self.runs.get(f"s{state_name}", ()), self.runs.get(f"u{state_name}", ()))
+
     def profile(self, rules: Rules, entity_type: EntityType, now_ms: int) -> Profile:
         """What the facts of an entity come to."""
-        doings = {
-            state.state_name: Doings(
-                self.runs.get(f"s{state.state_name}", ()), self.runs.get(f"u{state.state_name}", ())
-            )
-            for state in rules.states_of(entity_type)
-        }
+        doings = {state.state_name: self.doings(state.state_name) for state in rules.states_of(entity_type)}
         return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
 
 
