@@ -328,7 +328,11 @@ def _check_facts(client: Any, keys: Keys, graph: _Graph, rules: Rules, now_ms: i
         if not entity.moved_to
     }
     links = {handle: link.keys for handle, link in graph.links.items()}
-    check_profiles(stored, Graph(links, graph.homes, homes), rules, _hold)
+
+    def priority(key: bytes) -> int:
+        return rules.priority(graph.names[key].identifier_type)
+
+    check_profiles(stored, Graph(links, graph.homes, homes, priority), rules, _hold)
 
 
 def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:

@@ -36,6 +36,13 @@ class Graph(NamedTuple):
     links: Mapping[bytes, tuple[bytes, ...]]
     slot_of: Mapping[bytes, int]
     homes: Mapping[int, Home]
+    priority: Callable[[bytes], int]
+
+    def home(self, keys: Iterable[bytes]) -> int | None:
+        """The slot of the entity that facts of a link belong to; None while they wait."""
+        inside = [key for key in keys if key in self.slot_of]
+        anchor = min(inside, key=lambda key: (self.priority(key), key), default=None)
+        return None if anchor is None else self.slot_of[anchor]
 
 
 def check_profiles(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
@@ -52,7 +59,7 @@ def _check_said(stored: Stored, graph: Graph, hold: Hold) -> None:
     for handle, record in stored.said.items():
         where = f"facts of link {handle.hex()}"
         hold(handle in graph.links, f"{where}: there is no such link")
-        hold(tuple(sorted(record.keys)) == graph.links[handle], f"{where}: hang on other identifiers")
+        hold(record.keys == graph.links[handle], f"{where}: hang on other identifiers")
         for keys, _ in record.memberships:
             known = all(handle in stored.staff.get(key, ()) for key in keys)
             hold(known, f"{where}: name a group that does not know of it")
@@ -62,7 +69,7 @@ def _check_sums(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
     """The facts of an entity are those of the links whose anchor it holds, no more and no less."""
     expected: dict[int, list[FactsRecord]] = defaultdict(list)
     for record in stored.said.values():
-        slot = next((graph.slot_of[key] for key in record.keys if key in graph.slot_of), None)
+        slot = graph.home(record.keys)
         if slot is not None:
             expected[slot].append(record)
     hold(
@@ -109,7 +116,7 @@ def _check_known(slot: int, record: FactsRecord, graph: Graph, hold: Hold) -> No
     """What was told of memberships is what the facts say of the groups as they are."""
     united: dict[tuple[str, str | None], MembershipFacts] = {}
     for (keys, role), one in record.memberships.items():
-        group = next((graph.slot_of[key] for key in keys if key in graph.slot_of), None)
+        group = graph.home(keys)
         if group is not None:
             name = entity_id("group", graph.homes[group].senior), role
             known = united.get(name, one)
