@@ -311,8 +311,8 @@ class RedisStore:
         """
         former = self.rules
         change = RulesChange((former,), rules)
-        if change.renormalised:
-            raise RulesRefused(change.renormalised)
+        if change.refused:
+            raise RulesRefused(change.refused)
         begins, ends = change.untold, RulesChange((rules,), former).untold
         expected = "" if move.expected is None else move.expected
         arguments: list[Any] = [former.version, rules.version, rules.to_json(), position.hex()]
@@ -343,7 +343,7 @@ class RedisStore:
         if brought_by is None and named not in self._known:
             return False
         rules = Rules.from_json(text.decode())
-        if RulesChange((self.rules,), rules).renormalised:
+        if RulesChange((self.rules,), rules).refused:
             return False
         self._known.add(named)
         self._in_force = self._ready(rules)

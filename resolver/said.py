@@ -127,6 +127,11 @@ def _activities(state: StateRules) -> Iterator[tuple[str, Activity]]:
         yield f"u{state.state_name}", state.within.until
 
 
+def pack_inherited(shape: Shape, handle: bytes) -> bytes:
+    """The message that all that is said of a link is said of this one as well."""
+    return shape.handle + b"=" + bytes([len(shape.keys)]) + b"".join(shape.keys) + handle
+
+
 def _head(event: Event, shape: Shape) -> bytes:
     return b"".join(
         (
