@@ -83,9 +83,14 @@ do
     local wanted, found = {}, {}
     for _, keys in ipairs(lists) do
       profiles.each_key(keys, function(key)
-        if nodes[key] == nil and bare[key] == nil and not profiles.home_at[number_of[key]] then
+        local node = nodes[key]
+        if profiles.home_at[number_of[key]] or bare[key] then
+          return
+        elseif node == nil then
           bare[key] = 0
           wanted[#wanted + 1] = key
+        elseif node and node.slot ~= 0 and not slots[node.slot] then
+          found[#found + 1] = node.slot
         end
       end)
     end
