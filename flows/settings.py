@@ -29,7 +29,7 @@ from pydantic import (
 from resolver.keys import Keys
 from schemas.errors import SettingsError, WrongRule
 from schemas.identifiers import Keyring
-from schemas.rules import Rules
+from schemas.rules import SECTIONS, Rules
 
 DEFAULT_FILE = Path("nexus.yaml")
 _PREFIX = "NEXUS_"
@@ -156,7 +156,7 @@ class Settings(_Section):
     input: Input = Input()
     output: Output = Output()
     rules: Annotated[Rules, PlainValidator(_as_rules), PlainSerializer(Rules.as_data)] = Field(
-        default_factory=Rules, description="of identity: see docs/rules.md"
+        default_factory=Rules, description="of identity, traits and states: see docs/rules.md"
     )
 
     @field_validator(*_KAFKA_SECTIONS)
@@ -269,7 +269,7 @@ def rules_from_file(path: Path) -> Rules:
     """
     text = _text(path)
     values = _values(path, text)
-    if values and values.keys() <= {"identifiers", "internal_domains"}:
+    if values and values.keys() <= set(SECTIONS):
         return _rules(path, text, values, ())
     for name in values:
         if name not in Settings.model_fields:
