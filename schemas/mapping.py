@@ -75,7 +75,8 @@ class EntityMapping:
         self._waiting: dict[int, Change] = {}
         self._snapshots: dict[int, dict[int, Snapshot]] = {}
         self._finished = 0  # the last snapshot that was applied
-        self._is_partial = False  # changes were left out, and the snapshot that says them is to come
+        self._is_partial = False  # something was left out, and is made good by a snapshot that starts
+        self._skipped_to = 0  # at this number or a later one
 
     def apply(self, transition: Change | Snapshot) -> None:
         """Take one transition in; it takes effect when its turn has come."""
@@ -106,7 +107,8 @@ class EntityMapping:
         return tuple(number for number, _ in zip(gaps, range(_SHOWN), strict=False))
 
     def _begin(self, generation: int) -> None:
-        self.generation, self.number, self._finished = generation, 0, 0
+        self._is_partial = self.generation > 0  # what is known may be of a past that was taken back
+        self.generation, self.number, self._finished, self._skipped_to = generation, 0, 0, 0
         self._waiting.clear()
         self._snapshots.clear()
         self._became.clear()  # a snapshot of this generation is younger than all of it
@@ -155,7 +157,7 @@ class EntityMapping:
                 self.profiles.apply(change)
 
     def _end_if_empty(self, change: Change) -> None:
-        """The profile of an id goes with its last identifier, as far as all of them are known."""
+        """The profile of an id goes with its last identifier, if all of them are known."""
         if change.entity_id not in self._members and not self._is_partial:
             self.profiles.end(change.entity_id, change.number)
 
@@ -215,7 +217,8 @@ class EntityMapping:
     def _skip_to(self, number: int) -> None:
         """Go on after `number`: what came up to it is said by a snapshot that is complete."""
         if number > self.number:
-            self.number, self._is_partial = number, True
+            self.number = self._skipped_to = number
+            self._is_partial = True
             self._waiting = {each: change for each, change in self._waiting.items() if each > number}
 
     def _apply_snapshot(self, snapshot: int, messages: list[Snapshot]) -> None:
@@ -230,8 +233,11 @@ class EntityMapping:
             self._remove(name)
             del self._said[name]
         self._forget_before(start)
-        self.profiles.forget(pieces, start, self._members)
-        self._finished, self._is_partial = snapshot, False
+        self.profiles.forget(pieces, start)
+        if start[1] >= self._skipped_to:
+            self._is_partial = False
+            self.profiles.keep_of(self._members)
+        self._finished = snapshot
         self._snapshots = {each: kept for each, kept in self._snapshots.items() if each > snapshot}
 
     def _forget_before(self, start: Sequence) -> None:

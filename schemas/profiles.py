@@ -6,6 +6,10 @@ right, and a snapshot sets those of which no later change spoke. Pieces of an id
 of one that was relabelled move.
 
 `Profiles` is told of changes in the order of their numbers: `schemas.mapping.EntityMapping` sees to that.
+
+Who begins in the middle of the topic cannot always see that an id was left without identifiers: should one be
+quarantined and be released again while the snapshot is under way, what the id had before stays until the next
+snapshot. Who misses no change is exact after each.
 """
 
 from bisect import bisect_right
@@ -214,19 +218,25 @@ class Profiles:
                     if group is not None:
                         yield _Membership(group, each.role), each.model_copy(update={"group_id": group})
 
-    def forget(self, named: set[tuple[str, object]], start: Sequence, entities: Container[str]) -> None:
+    def forget(self, named: set[tuple[str, object]], start: Sequence) -> None:
         """Let go of what a snapshot did not name, unless a change since its start did.
 
-        Also of what belongs to none of the entities, and of the memory of what was gone before.
+        Also of the memory of what was gone before.
         """
-
-        def is_kept(entity_id: str, key: _Key, piece: _Piece) -> bool:
-            if entity_id not in entities or (isinstance(key, _Membership) and key.group_id not in entities):
-                return False
-            return piece.said > start or (piece.value is not None and (entity_id, key) in named)
-
-        self._keep(is_kept)
+        self._keep(
+            lambda entity_id, key, piece: (
+                piece.said > start or (piece.value is not None and (entity_id, key) in named)
+            )
+        )
         forget_steps(self._became, start[1])
+
+    def keep_of(self, entities: Container[str]) -> None:
+        """Let go of the pieces of all others, and of memberships in them."""
+        self._keep(
+            lambda entity_id, key, _: (
+                entity_id in entities and (not isinstance(key, _Membership) or key.group_id in entities)
+            )
+        )
 
     def _keep(self, is_kept: Callable[[str, _Key, _Piece], bool]) -> None:
         pieces = [(entity_id, *each) for entity_id, some in self._pieces.items() for each in some.items()]
