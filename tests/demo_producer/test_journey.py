@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -444,3 +446,17 @@ def test_the_story_uses_every_state_of_the_file() -> None:
         if interval.value.text
     }
     assert taken == {(state.state_name, value) for state in the_rules().states for value in state.values}
+
+
+def test_the_page_tells_the_same_story() -> None:
+    """docs/demo.md names who plays which part, how many messages each source sends, and every state."""
+    page = (FILE.parents[1] / "docs" / "demo.md").read_text()
+    for each in PARTS:
+        somebody = each.played_by(1)
+        assert f"| `{each.name}` | {somebody.name}, {somebody.company.name} | {each.told} |" in page
+    counts = Counter(record.format for record in the_journey(1)).values()
+    told = re.findall(r"^\| [A-Z][A-Za-z ]+ \| .* \| (\d+) \|$", page, re.MULTILINE)
+    assert sorted(map(int, told)) == sorted(counts)
+    assert re.findall(r"^\| `([a-z_]+)` \| (person|group) \|", page, re.MULTILINE) == [
+        (name, section["of"]) for name, section in yaml.safe_load(FILE.read_text())["rules"]["states"].items()
+    ]
