@@ -20,7 +20,7 @@ from demo_producer.calls import Call
 from demo_producer.chance import Chance
 from demo_producer.customers import Customer, customer
 from demo_producer.moments import Moment
-from demo_producer.parts import DAYS, PARTS, numbers, steps
+from demo_producer.parts import DAYS, PARTS, Step, numbers, steps
 from demo_producer.production import START, check_start
 from demo_producer.record import FORMAT_HEADER, Record
 from demo_producer.segment import TRANSIT_MS
@@ -28,7 +28,7 @@ from demo_producer.segment import TRANSIT_MS
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 SPAN_MS = DAYS * DAY_MS
-_LATE = 0.04  # of what has no part in the story; each at most two days
+_LATE = 0.04  # of what is left to chance
 _TWICE = 0.06
 
 
@@ -61,11 +61,14 @@ def _life(seed: int, number: int, start_ms: int) -> Iterator[Record]:
     for step in sorted(steps(seed, number), key=lambda each: (each.day, each.hour)):
         moment = Moment(start_ms + int(step.day * DAY_MS + step.hour * HOUR_MS), chance)
         call = step.deed(somebody, moment)
-        late_days = step.late
-        is_early_enough = step.day < DAYS - 4 and call.format != "google_calendar"
-        if not has_part and is_early_enough and chance.share() < _LATE:
-            late_days = 2 * chance.share()
-        yield _record(somebody, call, moment.at_ms + TRANSIT_MS, int(late_days * DAY_MS))
+        days = step.late if has_part else _days_late(step, call, chance)
+        yield _record(somebody, call, moment.at_ms + TRANSIT_MS, int(days * DAY_MS))
+
+
+def _days_late(step: Step, call: Call, chance: Chance) -> float:
+    """Up to two for a few. Never a meeting: one that is told of when it is over was never planned ahead."""
+    is_spared = call.format == "google_calendar" or step.day >= DAYS - 4
+    return 0.0 if is_spared or chance.share() >= _LATE else 2 * chance.share()
 
 
 def _record(somebody: Customer, call: Call, sent_ms: int, delay_ms: int) -> Record:
