@@ -95,7 +95,7 @@ def steps(seed: int, number: int) -> Iterator[Step]:
     elif company == COMPANIES - 1:
         yield from _asking_first(seat, chance)
     else:
-        yield from _ordinary(seat, _BEGINNINGS[company] + 1, chance)
+        yield from _ordinary(seat, int(_PLOTS[company][0].day) + 1, chance)
         if number == _part("waiting").number:
             yield Step(88, 2, asks("The export"))
 
@@ -122,10 +122,7 @@ def _using(*days: int) -> tuple[Step, ...]:
     return tuple(Step(day, 5, uses) for day in days)
 
 
-_BEGINNINGS = (0, 5, 3, 1, 10, 2, 4, 6, 8, 89)
-"""The day on which each company installs the app."""
-
-_PLOTS = (
+_PLOTS: tuple[tuple[Step, ...], ...] = (  # each begins with the installation
     (  # settled
         *_beginning(0),
         Step(0, 5, makes_first_report),
