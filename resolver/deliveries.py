@@ -1,0 +1,238 @@
+"""Notices on their way: how far transitions were read for them, what waits for which endpoint, until when.
+
+What may be relied on:
+
+- To enqueue the notices of a batch and to move the cursor behind it is one atomic call that names the cursor
+  that it expects. So a crash neither loses a notice nor enqueues it twice.
+- A notice waits until an attempt to deliver it has ended and that was written down: who is killed in between
+  leaves it to be sent again, under the same id.
+- What waits for one endpoint is bounded, and touches nothing of another.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import redis
+
+from resolver.keys import Keys
+from resolver.redis_store import script, translated
+
+End = Literal["delivered", "again", "failed", "gone"]
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message for one endpoint. `about`: the entity ids that it names; an erasure of one takes it back.
+
+    `since_ms`: when it was enqueued; `attempts`: how many have failed.
+    """
+
+    id: str
+    rule: str
+    body: str
+    about: tuple[str, ...] = ()
+    since_ms: int = 0
+    attempts: int = 0
+
+    def record(self) -> str:
+        """As Redis keeps it."""
+        rest = {"rule": self.rule, "about": self.about, "since": self.since_ms, "attempts": self.attempts}
+        return json.dumps({**rest, "body": self.body}, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a batch brings one endpoint: notices, how many matched and were too old, how many come while it is
+    disabled.
+    """
+
+    limit: int
+    notices: tuple[Notice, ...] = ()
+    old: int = 0
+    unwanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A field of the cursor, from the value that it has to that which it gets."""
+
+    field: str
+    expected: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt ended. `again_ms`: when the next one is due. `held_ms`: until when nothing else is
+    tried at the endpoint. `settings`: which settings of the endpoint are gone.
+    """
+
+    end: End
+    at_ms: int
+    error: str = ""
+    again_ms: int = 0
+    held_ms: int = 0
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an endpoint stands. Counts, instants (ms, 0: never), and what came of the last attempts."""
+
+    waiting: int = 0
+    next_ms: int | None = None
+    taken: int = 0
+    delivered: int = 0
+    failed: int = 0
+    dropped: int = 0
+    old: int = 0
+    delivered_at_ms: int = 0
+    error: str = ""
+    error_at_ms: int = 0
+    held_ms: int = 0
+    disabled: str = ""
+    recent: tuple[dict[str, Any], ...] = field(default=())
+
+
+class Deliveries:
+    """The notices of one namespace."""
+
+    def __init__(self, client: "redis.Redis", namespace: str) -> None:
+        self._redis: Any = client  # redis-py's own annotations mix sync and async replies
+        self._keys = Keys(namespace)
+        self._enqueue = client.register_script(script("enqueue"))
+        self._attempted = client.register_script(script("attempted"))
+        self._lock = client.register_script(script("lock"))
+        self._unlock = client.register_script(script("unlock"))
+
+    # one process at a time
+
+    def hold_lock(self, token: str, ttl_ms: int) -> bool:
+        """Take or renew the lock of who notifies; False when somebody else holds it."""
+        with translated():
+            return bool(self._lock([self._keys.notices_lock], [token, ttl_ms]))
+
+    def release_lock(self, token: str) -> None:
+        """Let the lock go, if this token holds it."""
+        with translated():
+            self._unlock([self._keys.notices_lock], [token])
+
+    # what is read
+
+    def cursor(self) -> dict[str, str]:
+        """Every field of the cursor."""
+        with translated():
+            found = self._redis.hgetall(self._keys.notices_cursor)
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def changes(self) -> dict[str, int]:
+        """How many transitions of each kind were ever read."""
+        with translated():
+            found = self._redis.hgetall(self._keys.notices_changes)
+        return {name.decode(): int(value) for name, value in found.items()}
+
+    def enqueue(
+        self, now_ms: int, steps: Sequence[Step], changes: Mapping[str, int], posts: Mapping[str, Post]
+    ) -> bool:
+        """Enqueue what a batch brings and move the cursor; False, and nothing done, when it is elsewhere."""
+        keys = [self._keys.notices_cursor, self._keys.notices_changes]
+        words: list[str | int] = [now_ms, len(steps)]
+        for step in steps:
+            words += [step.field, step.expected, step.value]
+        words.append(len(changes))
+        for kind, count in changes.items():
+            words += [kind, count]
+        for endpoint, post in posts.items():
+            keys += self._keys.notices(endpoint)
+            words += [post.limit, post.old, post.unwanted, len(post.notices)]
+            for notice in post.notices:
+                words += [notice.id, notice.record()]
+        with translated():
+            return bool(self._enqueue(keys, words))
+
+    def forget(self, endpoints: Collection[str], ids: Collection[str]) -> int:
+        """Take back what waits about these entities; how many those were."""
+        return sum(self._forget(endpoint, frozenset(ids)) for endpoint in endpoints)
+
+    def _forget(self, endpoint: str, ids: frozenset[str]) -> int:
+        waiting, due, order, *_ = self._keys.notices(endpoint)
+        with translated():
+            pages = self._redis.hscan_iter(waiting, count=_PAGE)
+            about = [key for key, record in pages if not ids.isdisjoint(json.loads(record)["about"])]
+            if about:
+                self._redis.pipeline().hdel(waiting, *about).zrem(due, *about).zrem(order, *about).execute()
+        return len(about)
+
+    # what is sent
+
+    def due(self, endpoint: str, now_ms: int, most: int) -> list[str]:
+        """The ids of what is due, the longest due first."""
+        with translated():
+            found = self._redis.zrangebyscore(self._keys.notices(endpoint)[1], "-inf", now_ms, 0, most)
+        return [one.decode() for one in found]
+
+    def notice(self, endpoint: str, notice_id: str) -> Notice | None:
+        """A notice that waits, or None."""
+        waiting, due, *_ = self._keys.notices(endpoint)
+        with translated():
+            record = self._redis.hget(waiting, notice_id)
+            if record is None:
+                self._redis.zrem(due, notice_id)
+                return None
+        told = json.loads(record)
+        return Notice(
+            notice_id, told["rule"], told["body"], tuple(told["about"]), told["since"], told["attempts"]
+        )
+
+    def attempted(self, endpoint: str, notice: Notice, attempt: Attempt) -> bool:
+        """Write down how an attempt ended; False when the notice was taken back, or attempted by another."""
+        after = Notice(
+            notice.id, notice.rule, notice.body, notice.about, notice.since_ms, notice.attempts + 1
+        )
+        told = {"id": notice.id, "notification": notice.rule, "attempt": notice.attempts + 1}
+        told |= {"at": attempt.at_ms, "outcome": attempt.end, "error": attempt.error}
+        words: list[str | int] = [
+            notice.id,
+            notice.record(),
+            attempt.end,
+            attempt.at_ms,
+            attempt.again_ms,
+            after.record(),
+        ]
+        words += [json.dumps(told), attempt.error, attempt.held_ms, attempt.settings]
+        with translated():
+            return bool(self._attempted(self._keys.notices(endpoint), words))
+
+    # how it stands
+
+    def standing(self, endpoint: str) -> Standing:
+        """Everything about an endpoint."""
+        waiting, due, _, standing, recent = self._keys.notices(endpoint)
+        with translated():
+            pipeline = self._redis.pipeline()
+            pipeline.hlen(waiting).zrange(due, 0, 0, withscores=True).hgetall(standing).lrange(recent, 0, -1)
+            count, first, found, told = pipeline.execute()
+        fields = {name.decode(): value.decode() for name, value in found.items()}
+        counts = {
+            name: int(fields.get(name, 0)) for name in ("taken", "delivered", "failed", "dropped", "old")
+        }
+        return Standing(
+            count,
+            int(first[0][1]) if first else None,
+            **counts,
+            delivered_at_ms=int(fields.get("delivered_at", 0)),
+            error=fields.get("error", ""),
+            error_at_ms=int(fields.get("error_at", 0)),
+            held_ms=int(fields.get("held_until", 0)),
+            disabled=fields.get("disabled", ""),
+            recent=tuple(json.loads(one) for one in told),
+        )
+
+    def enable(self, endpoint: str) -> None:
+        """Forget that the endpoint was gone, and leave it alone no longer."""
+        with translated():
+            self._redis.hdel(self._keys.notices(endpoint)[3], "disabled", "held_until")
