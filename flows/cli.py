@@ -147,7 +147,10 @@ def demo(count: int, seed: int, data: Path) -> None:
 @click.argument("flow", required=False, type=click.Choice(["resolve", "publish", "notify"]))
 @click.option("--source", default=None, help="`kafka`, a file, or `-`: appended to the input log first.")
 @click.option(
-    "--as", "format_name", default=None, help="Format of the file's lines: event, segment, stripe, record."
+    "--as",
+    "format_name",
+    default=None,
+    help="Format of the file's lines: event, segment, stripe, gmail, google_calendar, shopify, record.",
 )
 @click.option(
     "--import", "is_import", is_flag=True, help="Lines count as of when their event occurred, not as of now."

@@ -29,7 +29,7 @@ from flows.section import Section
 from resolver.keys import Keys
 from schemas.errors import SettingsError, WrongRule
 from schemas.identifiers import Keyring
-from schemas.rules import Rules
+from schemas.rules import SECTIONS, Rules
 
 DEFAULT_FILE = Path("nexus.yaml")
 _PREFIX = "NEXUS_"
@@ -275,7 +275,7 @@ def rules_from_file(path: Path) -> Rules:
     """
     text = _text(path)
     values = _values(path, text)
-    if values and values.keys() <= {"identifiers", "internal_domains"}:
+    if values and values.keys() <= set(SECTIONS):
         return _rules(path, text, values, ())
     for name in values:
         if name not in Settings.model_fields:
@@ -286,7 +286,11 @@ def rules_from_file(path: Path) -> Rules:
 def _rules(path: Path, text: str, section: Any, at: tuple[str, ...]) -> Rules:
     """The rules of a section that stands `at` that place of the file."""
     try:
-        return Rules.from_data(section)
+        rules = Rules.from_data(section)
+        if rules.states or rules.trait_sources:
+            name = "states" if rules.states else "traits"
+            raise WrongRule(("rules", name), "cannot be followed by the stream yet: take the section out")
+        return rules
     except WrongRule as error:
         line = _line(text, (*at, *error.path[1:]))
         raise SettingsError(f"{path} line {line}: {error}") from None

@@ -20,15 +20,20 @@ the batches or the workers.
    erasure has no synonyms).
 6. An identifier is as old as the oldest link that holds it. The entity's id is made from its oldest
    identifier (ties: the smaller identifier key).
+7. *Facts* hang on the link of the participant that an event says them of. A link's *anchor* is the identifier
+   of highest priority among those that are in the graph (ties: the smaller key); the link's facts are facts
+   of the anchor's entity, and wait while there is none. What they say of it is told in `profiles`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
+from resolver.facts import Facts, Membership, Mention
 from resolver.judge import Conflict, Edge, Partition, judge
+from resolver.profiles import Profile
 from resolver.store import Command
 from schemas.events import Event
 from schemas.identifiers import Identifier, Keyring, entity_id
@@ -53,14 +58,6 @@ class Excess(NamedTuple):
     limit: Limit
 
 
-class Mention(NamedTuple):
-    """One participant of one event: what it names, where in the log, and when (ms)."""
-
-    identifiers: frozenset[Identifier]
-    position: bytes
-    ingested_at_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer: the entity id of every identifier in the graph, and why the others are not in it."""
@@ -70,6 +67,8 @@ class Answer:
     quarantined: Mapping[bytes, Excess]
     blocked: frozenset[bytes]
     suspended: Mapping[Edge, Conflict]
+    profiles: Mapping[str, Profile]
+    memberships: Mapping[tuple[str, str, str | None], Membership]
 
     @property
     def entities(self) -> Mapping[str, frozenset[Identifier]]:
@@ -86,23 +85,21 @@ class Reference:
 
     keyring: Keyring
     rules: Rules = field(default_factory=Rules)
-    mentions: set[Mention] = field(default_factory=set)
+    facts: Facts = field(default_factory=Facts)
     commands: set[Command] = field(default_factory=set)
 
     def add(self, events: Iterable[Event]) -> None:
         """Learn what the events say."""
         for event in events:
-            for participant in event.participants:
-                names = frozenset(participant.identifiers)
-                self.mentions.add(Mention(names, event.position, event.ingested_at_ms))
+            self.facts.add(event)
 
     def operate(self, commands: Iterable[Command]) -> None:
         """Learn what operators say."""
         self.commands.update(commands)
 
-    def answer(self) -> Answer:
-        """The answer to everything learned so far."""
-        return _Resolution(self).answer()
+    def answer(self, now_ms: int = 0) -> Answer:
+        """The answer to everything learned so far, as of `now`, which only timed states look at."""
+        return _Resolution(self).answer(now_ms)
 
 
 class _Resolution:
@@ -110,17 +107,34 @@ class _Resolution:
 
     def __init__(self, learned: Reference) -> None:
         self.keyring, self.rules = learned.keyring, learned.rules
-        self.mentions, self.commands = learned.mentions, learned.commands
+        self.facts, self.commands = learned.facts, learned.commands
         self.names: dict[bytes, Identifier] = {}
 
-    def answer(self) -> Answer:
+    def answer(self, now_ms: int) -> Answer:
         partition, suspended = self._judged()
         entity_of: dict[Identifier, str] = {}
         for part in partition.parts:
             senior = min(part, key=lambda key: (self.age[key], key))
             name = entity_id(self.names[senior].entity_type, senior)
             entity_of.update((self.names[key], name) for key in part)
-        return Answer(entity_of, self.links, self.quarantined, self.blocked, suspended)
+
+        @cache
+        def home(mention: Mention) -> str | None:
+            anchor = self.anchor(self._link(mention), entity_of)
+            return None if anchor is None else entity_of[anchor]
+
+        profiles = self.facts.profiles(self.rules, home, now_ms)
+        memberships = self.facts.memberships(home)
+        return Answer(entity_of, self.links, self.quarantined, self.blocked, suspended, profiles, memberships)
+
+    def anchor(self, link: LinkKey, entity_of: Mapping[Identifier, str]) -> Identifier | None:
+        """Whose facts the facts of a link are; None while none of its identifiers is in the graph."""
+        inside = [key for key in link if self.names[key] in entity_of]
+        found = min(inside, key=lambda key: (self._priority(key), key), default=None)
+        return None if found is None else self.names[found]
+
+    def _priority(self, key: bytes) -> int:
+        return self.rules.priority(self.names[key].identifier_type)
 
     # erased
 
@@ -148,7 +162,7 @@ class _Resolution:
     def links(self) -> Mapping[LinkKey, LinkFact]:
         """What the events name together, with its evidence."""
         found: dict[LinkKey, LinkFact] = {}
-        for mention in self.mentions:
+        for mention in self.facts.mentions:
             link = self._link(mention)
             if link:
                 fact = found.get(link, LinkFact(mention.position, mention.ingested_at_ms))

@@ -1,8 +1,9 @@
 """From what a source says to an event: the limits, normalising and dropping that all sources share."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.errors import BadMessage, BadValue
 from schemas.events import (
@@ -11,6 +12,7 @@ from schemas.events import (
     MAX_IDENTIFIERS,
     MAX_INSTANT_MS,
     MAX_PARTICIPANTS,
+    Decoded,
     Event,
     Json,
     Measurement,
@@ -87,6 +89,26 @@ def assemble(
         tuple(measurements),
         tuple(rejected),
     )
+
+
+NOBODY: Final = "no person or group in it"
+"""Why a message is skipped that is well-formed and names nobody."""
+
+
+def assemble_each(items: Json, path: str, one: Callable[[Json], Event | None]) -> Decoded:
+    """What a list of them says, made by `one`: the good ones are taken even where others are at fault."""
+    if not isinstance(items, list):
+        raise BadMessage("schema", f"{path}: not a list")
+    events: list[Event] = []
+    problem: BadMessage | None = None
+    for place, item in enumerate(items):
+        try:
+            event = one(item)
+        except BadMessage as error:
+            problem = problem or BadMessage(error.reason, f"{path}.{place}: {error.detail}")
+        else:
+            events += [event] if event else []
+    return Decoded(tuple(events), problem, None if events or problem else NOBODY)
 
 
 def ingestion_instant(message: Message) -> int:

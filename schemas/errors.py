@@ -10,6 +10,7 @@ The first question about an error is whether trying again may help::
     └── TerminalError          a person must act, or the input is at fault
         ├── SettingsError          wrong usage or setting: exit code 2
         │   └── WrongRule              a rule of the settings, and where it stands
+        ├── WrongFormula           a text that is no formula of a derived state, and where it is none
         ├── TooLarge               what was asked for is more than can be shown: exit code 1
         ├── StartRefused           the store or the input is not what may be resumed: exit code 1
         ├── BadMessage             one message is at fault: it becomes a dead letter
@@ -60,6 +61,14 @@ class WrongRule(SettingsError):
         parts = (f" value {part + 1}" if isinstance(part, int) else f".{part}" for part in path)
         super().__init__(f"{''.join(parts).removeprefix('.')} {says}")
         self.path = path
+
+
+class WrongFormula(TerminalError):
+    """A text that is no formula. `place` counts characters from 1, `expected` says what may stand there."""
+
+    def __init__(self, place: int, expected: str) -> None:
+        super().__init__(f"at character {place:,}: expected {expected}")
+        self.place, self.expected = place, expected
 
 
 class TooLarge(TerminalError):

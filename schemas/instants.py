@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.errors import BadMessage
 
@@ -40,6 +41,22 @@ def parse_instant(text: str, path: str) -> int:
     if instant < _FIRST:  # its zone takes it back into the year 0, and it could not be written out again
         raise BadMessage("instant", f"{path}: no such date, time or zone")
     return instant + milliseconds
+
+
+def parse_local(text: str, zone: str, path: str) -> int:
+    """Milliseconds since 1970 of a time without an offset, as clocks in `zone` (`Europe/Berlin`) show it.
+
+    Of an hour that comes twice it is the first. `BadMessage("instant")`, naming `path`, for anything else.
+    """
+    shown = parse_instant(text + "Z", path)
+    try:
+        ahead = ZoneInfo(zone).utcoffset(_EPOCH.replace(tzinfo=None) + timedelta(milliseconds=shown))
+    except (ZoneInfoNotFoundError, ValueError, OverflowError, OSError):  # OSError: `Europe` is a folder
+        raise BadMessage("instant", f"{path}: its time zone is unknown") from None
+    instant = shown - ahead // timedelta(milliseconds=1) if ahead else shown
+    if instant < _FIRST:
+        raise BadMessage("instant", f"{path}: no such date, time or zone")
+    return instant
 
 
 @lru_cache(maxsize=4096)

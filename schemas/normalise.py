@@ -150,7 +150,7 @@ def is_region(text: str) -> bool:
 
 
 _BY_TYPE: Mapping[str, Callable[[str, Options], str]] = MappingProxyType(
-    {"email": email, "phone": phone, "domain": domain}
+    {"email": email, "phone": phone, "domain": domain, "shop_domain": domain}
 )
 
 _NO_PHONE = "is not a telephone number"

@@ -12,7 +12,7 @@ normalised when it is read, as the values that it will meet are.
 
 import json
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -24,16 +24,29 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from schemas import normalise
 from schemas.blocked import blocked, lists_of
 from schemas.errors import BadValue, WrongRule
+from schemas.events import StateFact
 from schemas.identifiers import EntityType, Identifier, MakeIdentifier
 from schemas.identifiers import identifier as make_identifier
+from schemas.reading import (
+    MAX_VALUES,
+    Path,
+    read_flag,
+    read_list,
+    read_mapping,
+    read_names,
+    read_text,
+    read_words,
+)
+from schemas.state_sections import read_states
+from schemas.states import StateRules, Trigger, in_order
 
+SECTIONS: Final = ("identifiers", "internal_domains", "traits", "states")
+"""What may stand below `rules:`."""
 MAX_LIMIT: Final = 10_000
-_MAX_VALUES: Final = 10_000  # of one list of blocked values, internal domains or redirects
+_MAX_SOURCES: Final = 100
 _MAX_PATTERNS: Final = 100
 _MAX_PATTERN_LENGTH: Final = 256
 _REMEMBERED: Final = 200_000
-
-_Path = tuple[str | int, ...]
 
 
 class Limit(NamedTuple):
@@ -105,12 +118,14 @@ class Rules:
     """The rules in force; `Rules()` are the defaults. Frozen, hashable, and quick to ask.
 
     `identifiers` are the types that were listed, in the order of their priority; `others` is what holds of
-    types that were not.
+    types that were not. `trait_sources` are in the order of their priority too, `states` are by name.
     """
 
     identifiers: tuple[TypeRules, ...] = ()
     internal_domains: tuple[str, ...] = ()
     others: tuple[TypeRules, ...] = tuple(_DEFAULTS.values())
+    trait_sources: tuple[str, ...] = ()
+    states: tuple[StateRules, ...] = ()
 
     def __post_init__(self) -> None:
         listed = {each.identifier_type for each in self.identifiers}
@@ -149,6 +164,27 @@ class Rules:
         guard = self._guards.get(identifier.identifier_type)
         return blocked(identifier) if guard is None else guard.reason(identifier)
 
+    def source_priority(self, source: str) -> int:
+        """0 for the source whose word on traits counts first; those not listed come last and are equal."""
+        return self._source_priorities.get(source, len(self.trait_sources))
+
+    def states_of(self, entity_type: EntityType) -> tuple[StateRules, ...]:
+        """The declared states of such entities, each behind those that its formulas ask for."""
+        return self._states_of[entity_type]
+
+    def triggers(self, event_name: str) -> tuple[tuple[StateRules, Trigger], ...]:
+        """What events of this name set, each with the state that it sets."""
+        return self._triggers.get(event_name, ())
+
+    def accepts(self, state: StateFact, entity_type: EntityType) -> str | None:
+        """Why this fact about an entity of that type does not count, as a reason code, or None if it does.
+
+        The codes: `undeclared-value`, `not-a-number`, `derived-state`, `timed-state`, `wrong-entity-type`. A
+        state that the rules do not list takes any value.
+        """
+        declared = self._states.get(state.state_name)
+        return None if declared is None else declared.refuses(state, entity_type)
+
     @cached_property
     def identifier(self) -> MakeIdentifier:
         """Makes an identifier from entity type, identifier type and raw value, normalised under these rules.
@@ -174,22 +210,24 @@ class Rules:
             "identifiers": [{"type": each.identifier_type, **each.as_data()} for each in self.identifiers],
             "internal_domains": self.internal_domains,
             "others": [{"type": each.identifier_type, **each.as_data()} for each in self.others],
+            **self._profiles_as_data(),
         }
         return json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Rules":
         """The rules that `to_json` wrote, read as strictly as a file."""
-        path: _Path = ("rules",)
+        path: Path = ("rules",)
         try:
             written = json.loads(text)
         except ValueError:
             raise WrongRule(path, "are no JSON") from None
-        data = _mapping(written, path, ("identifiers", "internal_domains", "others"))
+        data = read_mapping(written, path, (*SECTIONS, "others"))
         listed = _types_of_json(data.get("identifiers"), (*path, "identifiers"))
         others = _types_of_json(data.get("others"), (*path, "others"))
         internal = data.get("internal_domains")
-        return cls(listed, _values("domain", internal, (*path, "internal_domains"), None), others)
+        domains = _values("domain", internal, (*path, "internal_domains"), None)
+        return cls(listed, domains, others, **_profiles(data, path))
 
     @classmethod
     def from_data(cls, section: object) -> "Rules":
@@ -197,24 +235,32 @@ class Rules:
 
         Each type of `identifiers` keeps what the defaults say of it where it does not name that property.
         """
-        path: _Path = ("rules",)
-        data = _mapping(section, path, ("identifiers", "internal_domains"))
-        types = _mapping(data.get("identifiers", {}), (*path, "identifiers"))
+        path: Path = ("rules",)
+        data = read_mapping(section, path, SECTIONS)
+        types = read_mapping(data.get("identifiers", {}), (*path, "identifiers"))
         listed = tuple(
             _type_rules(_default(name, (*path, "identifiers", name)), value, (*path, "identifiers", name))
             for name, value in types.items()
         )
         options = next((each.options for each in listed if each.identifier_type == "domain"), None)
         internal = data.get("internal_domains", [])
-        return cls(listed, _values("domain", internal, (*path, "internal_domains"), options))
+        domains = _values("domain", internal, (*path, "internal_domains"), options)
+        return cls(listed, domains, **_profiles(data, path))
 
     def as_data(self) -> dict[str, Any]:
         """The `rules:` section that says the same."""
         data = {
             "internal_domains": list(self.internal_domains),
             "identifiers": {each.identifier_type: _over_default(each) for each in self.identifiers},
+            **self._profiles_as_data(),
         }
         return {name: value for name, value in data.items() if value}
+
+    def _profiles_as_data(self) -> dict[str, Any]:
+        """The sections on traits and states, those that say something."""
+        traits = {"sources": list(self.trait_sources)} if self.trait_sources else {}
+        states = {each.state_name: each.as_data() for each in self.states}
+        return {name: value for name, value in (("traits", traits), ("states", states)) if value}
 
     @property
     def _all(self) -> tuple[TypeRules, ...]:
@@ -223,6 +269,28 @@ class Rules:
     @cached_property
     def _priorities(self) -> Mapping[str, int]:
         return {each.identifier_type: place for place, each in enumerate(self.identifiers)}
+
+    @cached_property
+    def _source_priorities(self) -> Mapping[str, int]:
+        return {each: place for place, each in enumerate(self.trait_sources)}
+
+    @cached_property
+    def _states(self) -> Mapping[str, StateRules]:
+        return {each.state_name: each for each in self.states}
+
+    @cached_property
+    def _states_of(self) -> Mapping[EntityType, tuple[StateRules, ...]]:
+        ordered = in_order(self.states)
+        types: tuple[EntityType, ...] = ("person", "group")
+        return {each: tuple(state for state in ordered if state.entity_type == each) for each in types}
+
+    @cached_property
+    def _triggers(self) -> Mapping[str, tuple[tuple[StateRules, Trigger], ...]]:
+        found: dict[str, list[tuple[StateRules, Trigger]]] = {}
+        for state in self.states:
+            for trigger in state.triggers:
+                found.setdefault(trigger.event_name, []).append((state, trigger))
+        return {name: tuple(pairs) for name, pairs in found.items()}
 
     @cached_property
     def _internal(self) -> frozenset[Identifier]:
@@ -265,84 +333,51 @@ def _validator(pattern: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex", strict=True))
 
 
-# Reading. Each function takes what stands at a path, and gives what it means or raises WrongRule.
+# Reading the sections on identifiers, as schemas.reading does.
 
 
-def _mapping(value: object, path: _Path, allowed: Collection[str] | None = None) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise WrongRule(path, "must be a mapping, {} for an empty one")
-    for name in value:
-        if not isinstance(name, str):
-            raise WrongRule(path, "has a name that is not text: put it in quotes")
-        if allowed is not None and name not in allowed:
-            raise WrongRule((*path, name), f"is unknown: there are {', '.join(allowed)}")
-    return value
-
-
-def _list(value: object, path: _Path, most: int = _MAX_VALUES) -> list[Any]:
-    if not isinstance(value, list):
-        raise WrongRule(path, "must be a list, [] for an empty one")
-    if len(value) > most:
-        raise WrongRule(path, f"must be a list of at most {most}")
-    return value
-
-
-def _text(value: object, path: _Path) -> str:
-    if not isinstance(value, str):
-        raise WrongRule(path, "must be text: put it in quotes")  # YAML reads NO as false, +49 as a number
-    return value
-
-
-def _words(value: object, path: _Path, allowed: Collection[str]) -> tuple[str, ...]:
-    """Some of the words that are allowed, in their order."""
-    given = _list(value, path)
-    for place, word in enumerate(given):
-        if word not in allowed:
-            raise WrongRule((*path, place), f"must be one of {', '.join(allowed)}")
-    return tuple(word for word in allowed if word in given)
-
-
-def _flag(value: object, path: _Path) -> bool:
-    if not isinstance(value, bool):
-        raise WrongRule(path, "must be true or false")
-    return value
-
-
-def _whole(value: object, path: _Path) -> int:
+def _whole(value: object, path: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LIMIT:
         raise WrongRule(path, f"must be a whole number from 1 to {MAX_LIMIT}")
     return value
 
 
-def _limits(value: object, path: _Path) -> tuple[tuple[str, int], ...]:
+def _profiles(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What the sections on traits and states say, as fields of the rules."""
+    traits = read_mapping(data.get("traits", {}), (*path, "traits"), ("sources",))
+    sources = read_names(traits.get("sources", []), (*path, "traits", "sources"), _MAX_SOURCES)
+    return {"trait_sources": sources, "states": read_states(data.get("states", {}), (*path, "states"))}
+
+
+def _limits(value: object, path: Path) -> tuple[tuple[str, int], ...]:
     return tuple(
         sorted(
             (_type(name, (*path, name)), _whole(most, (*path, name)))
-            for name, most in _mapping(value, path).items()
+            for name, most in read_mapping(value, path).items()
         )
     )
 
 
-def _type(name: str, path: _Path) -> str:
+def _type(name: str, path: Path) -> str:
     try:
         return normalise.identifier_type(name)
     except BadValue as error:
         raise WrongRule(path, error.reason) from None
 
 
-def _region(value: object, path: _Path) -> str:
-    region = _text(value, path)
+def _region(value: object, path: Path) -> str:
+    region = read_text(value, path)
     if not normalise.is_region(region):
         raise WrongRule(path, "must be a region in two capital letters, such as DE")
     return region
 
 
-def _gmail(value: object, path: _Path) -> tuple[str, ...]:
-    return _words(value, path, normalise.GMAIL_DIFFERENCES)
+def _gmail(value: object, path: Path) -> tuple[str, ...]:
+    return read_words(value, path, normalise.GMAIL_DIFFERENCES)
 
 
-def _normal(identifier_type: str, value: object, path: _Path, options: normalise.Options | None) -> str:
-    raw = _text(value, path)
+def _normal(identifier_type: str, value: object, path: Path, options: normalise.Options | None) -> str:
+    raw = read_text(value, path)
     try:
         return normalise.normalise(identifier_type, raw, options or normalise.Options())
     except BadValue as error:
@@ -350,17 +385,17 @@ def _normal(identifier_type: str, value: object, path: _Path, options: normalise
 
 
 def _values(
-    identifier_type: str, value: object, path: _Path, options: normalise.Options | None
+    identifier_type: str, value: object, path: Path, options: normalise.Options | None
 ) -> tuple[str, ...]:
-    given = enumerate(_list(value, path))
+    given = enumerate(read_list(value, path))
     return tuple(sorted({_normal(identifier_type, each, (*path, place), options) for place, each in given}))
 
 
-def _redirects(value: object, path: _Path) -> tuple[tuple[str, str], ...]:
+def _redirects(value: object, path: Path) -> tuple[tuple[str, str], ...]:
     """Each domain with the last one that it leads to."""
-    given = _mapping(value, path)
-    if len(given) > _MAX_VALUES:
-        raise WrongRule(path, f"must be a mapping of at most {_MAX_VALUES}")
+    given = read_mapping(value, path)
+    if len(given) > MAX_VALUES:
+        raise WrongRule(path, f"must be a mapping of at most {MAX_VALUES}")
     leads: dict[str, str] = {}
     names: dict[str, str] = {}
     for name, target in given.items():
@@ -389,13 +424,13 @@ def _ends(leads: Mapping[str, str]) -> tuple[dict[str, str], str | None]:
     return ends, None
 
 
-def _patterns(value: object, path: _Path) -> tuple[str, ...]:
-    given = enumerate(_list(value, path, _MAX_PATTERNS))
+def _patterns(value: object, path: Path) -> tuple[str, ...]:
+    given = enumerate(read_list(value, path, _MAX_PATTERNS))
     return tuple(sorted({_pattern(each, (*path, place)) for place, each in given}))
 
 
-def _pattern(value: object, path: _Path) -> str:
-    pattern = unicodedata.normalize("NFC", _text(value, path))  # as the values are that it will meet
+def _pattern(value: object, path: Path) -> str:
+    pattern = unicodedata.normalize("NFC", read_text(value, path))  # as the values are that it will meet
     if not 0 < len(pattern) <= _MAX_PATTERN_LENGTH:
         raise WrongRule(path, f"must be a pattern of 1 to {_MAX_PATTERN_LENGTH} characters")
     try:
@@ -407,7 +442,7 @@ def _pattern(value: object, path: _Path) -> str:
     return pattern
 
 
-def _default(name: str, path: _Path) -> TypeRules:
+def _default(name: str, path: Path) -> TypeRules:
     return _DEFAULTS.get(name) or TypeRules(_type(name, path))
 
 
@@ -417,10 +452,10 @@ def _over_default(rules: TypeRules) -> dict[str, Any]:
     return {**undone, **rules.as_data()}
 
 
-_COMMON: Final[Mapping[str, Callable[[object, _Path], Any]]] = MappingProxyType(
-    {"unique": _flag, "limits": _limits, "max_degree": _whole}
+_COMMON: Final[Mapping[str, Callable[[object, Path], Any]]] = MappingProxyType(
+    {"unique": read_flag, "limits": _limits, "max_degree": _whole}
 )
-_OF_TYPE: Final[Mapping[str, Mapping[str, Callable[[object, _Path], Any]]]] = MappingProxyType(
+_OF_TYPE: Final[Mapping[str, Mapping[str, Callable[[object, Path], Any]]]] = MappingProxyType(
     {
         "email": {"ignore_gmail": _gmail},
         "phone": {"default_region": _region},
@@ -429,19 +464,19 @@ _OF_TYPE: Final[Mapping[str, Mapping[str, Callable[[object, _Path], Any]]]] = Ma
 )
 
 
-def _type_rules(base: TypeRules, section: object, path: _Path) -> TypeRules:
+def _type_rules(base: TypeRules, section: object, path: Path) -> TypeRules:
     """The type's rules: those of `base`, except where the section names a property."""
     readers = {**_COMMON, **_OF_TYPE.get(base.identifier_type, {})}
-    data = _mapping(section, path, (*readers, "blocked"))
+    data = read_mapping(section, path, (*readers, "blocked"))
     given = {name: readers[name](value, (*path, name)) for name, value in data.items() if name in readers}
     rules = replace(base, **given)
     return _blocking(rules, data["blocked"], (*path, "blocked")) if "blocked" in data else rules
 
 
-def _blocking(rules: TypeRules, section: object, path: _Path) -> TypeRules:
+def _blocking(rules: TypeRules, section: object, path: Path) -> TypeRules:
     """The rules with the values that they block, which are normalised by their options."""
-    data, named = _mapping(section, path, ("exact", "patterns", "lists")), rules.identifier_type
-    lists = _words(data.get("lists", list(lists_of(named))), (*path, "lists"), lists_of(named))
+    data, named = read_mapping(section, path, ("exact", "patterns", "lists")), rules.identifier_type
+    lists = read_words(data.get("lists", list(lists_of(named))), (*path, "lists"), lists_of(named))
     return replace(
         rules,
         exact=_values(named, data.get("exact", []), (*path, "exact"), rules.options),
@@ -450,11 +485,11 @@ def _blocking(rules: TypeRules, section: object, path: _Path) -> TypeRules:
     )
 
 
-def _types_of_json(value: object, path: _Path) -> tuple[TypeRules, ...]:
-    return tuple(_type_of_json(each, (*path, place)) for place, each in enumerate(_list(value, path)))
+def _types_of_json(value: object, path: Path) -> tuple[TypeRules, ...]:
+    return tuple(_type_of_json(each, (*path, place)) for place, each in enumerate(read_list(value, path)))
 
 
-def _type_of_json(value: object, path: _Path) -> TypeRules:
-    data = dict(_mapping(value, path))
-    named = _type(_text(data.pop("type", None), path), path)
+def _type_of_json(value: object, path: Path) -> TypeRules:
+    data = dict(read_mapping(value, path))
+    named = _type(read_text(data.pop("type", None), path), path)
     return _type_rules(TypeRules(named), data, path)

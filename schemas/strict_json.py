@@ -15,6 +15,7 @@ which is what the fast parser makes of 1e999.
 
 import json
 import re
+from hashlib import blake2b
 from typing import Any, cast
 
 from pydantic_core import from_json, to_json
@@ -47,6 +48,11 @@ def canonical(value: Json) -> bytes:
     return json.dumps(
         value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
     ).encode()
+
+
+def digest(value: Json) -> str:
+    """32 hex digits of a value's content: an id for what came without one."""
+    return blake2b(canonical(value), digest_size=16).hexdigest()
 
 
 def _uncountable(text: bytes) -> bool:

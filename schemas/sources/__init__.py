@@ -10,7 +10,10 @@ from typing import Final, Protocol
 from schemas.events import Decoded, Json, Message
 from schemas.identifiers import MakeIdentifier
 from schemas.sources.event import CanonicalEvent
+from schemas.sources.gmail import GmailMessages
+from schemas.sources.google_calendar import CalendarEvents
 from schemas.sources.segment import SegmentCalls
+from schemas.sources.shopify import ShopifyWebhooks
 from schemas.sources.stripe import StripeWebhooks
 
 
@@ -29,5 +32,12 @@ class Format(Protocol):
         """The events of a message whose value was parsed to `payload`, their identifiers made by `make`."""
 
 
-_ALL: Final[tuple[Format, ...]] = (CanonicalEvent(), SegmentCalls(), StripeWebhooks())
+_ALL: Final[tuple[Format, ...]] = (
+    CanonicalEvent(),
+    SegmentCalls(),
+    StripeWebhooks(),
+    GmailMessages(),
+    CalendarEvents(),
+    ShopifyWebhooks(),
+)
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType({each.name: each for each in _ALL})

@@ -20,17 +20,16 @@ twice is still one event.
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from hashlib import blake2b
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.assembly import Draft, assemble
+from schemas.assembly import Draft, assemble, assemble_each
 from schemas.errors import BadMessage
 from schemas.events import Decoded, Event, Json, Membership, Message
 from schemas.identifiers import MakeIdentifier
 from schemas.instants import parse_instant
-from schemas.strict_json import canonical
+from schemas.strict_json import digest
 from schemas.validation import refusal
 
 SOURCE = "segment"
@@ -93,22 +92,8 @@ class SegmentCalls:
     def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event per call. Of a batch the good calls are taken even where others are at fault."""
         if isinstance(payload, dict) and "batch" in payload:
-            return _batch(payload, message, make)
+            return assemble_each(payload["batch"], "batch", lambda call: _event(call, message, payload, make))
         return Decoded((_event(payload, message, {}, make),))
-
-
-def _batch(envelope: Mapping[str, Json], message: Message, make: MakeIdentifier) -> Decoded:
-    calls = envelope["batch"]
-    if not isinstance(calls, list):
-        raise BadMessage("schema", "batch: not a list")
-    events: list[Event] = []
-    problem: BadMessage | None = None
-    for place, call in enumerate(calls):
-        try:
-            events.append(_event(call, message, envelope, make))
-        except BadMessage as error:
-            problem = problem or BadMessage(error.reason, f"batch.{place}: {error.detail}")
-    return Decoded(tuple(events), problem, None if calls else "the batch is empty")
 
 
 def _event(payload: Json, message: Message, envelope: Mapping[str, Json], make: MakeIdentifier) -> Event:
@@ -127,7 +112,7 @@ def _event(payload: Json, message: Message, envelope: Mapping[str, Json], make: 
     return assemble(
         message,
         make,
-        event_id=call.message_id or _digest(payload),
+        event_id=call.message_id or digest(payload),
         source=SOURCE,
         event_name=call.event if call.type == "track" and call.event else call.type,
         event_type=call.type,
@@ -233,7 +218,3 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _digest(call: Json) -> str:
-    return blake2b(canonical(call), digest_size=16, person=b"nexus-segment").hexdigest()

@@ -11,6 +11,8 @@ former values and free text.
 
 **What.** The amounts as measurements, in major units of their currency.
 
+A webhook may come as a row of a table, with the object as text in `data` and the time as text.
+
 Events of objects without a customer, such as payouts, concern nobody and are skipped.
 """
 
@@ -19,10 +21,11 @@ from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.assembly import Draft, assemble
+from schemas.assembly import NOBODY, Draft, assemble
 from schemas.errors import BadMessage
 from schemas.events import Decoded, Json, Measurement, Message
 from schemas.identifiers import MakeIdentifier
+from schemas.rows import from_row
 from schemas.validation import refusal
 
 SOURCE = "stripe"
@@ -82,13 +85,13 @@ class StripeWebhooks:
     def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event, or none where the webhook concerns nobody."""
         try:
-            webhook: StripeEvent = _validate(payload)
+            webhook: StripeEvent = _validate(_unrowed(payload))
         except ValidationError as error:
             raise refusal(error) from None
         thing = webhook.data.object
         identifiers = list(_identifiers(thing))
         if not identifiers:
-            return Decoded((), skipped="no person or group in it")
+            return Decoded((), skipped=NOBODY)
         event = assemble(
             message,
             make,
@@ -101,6 +104,16 @@ class StripeWebhooks:
             measurements=tuple(_measurements(thing)),
         )
         return Decoded((event,))
+
+
+def _unrowed(payload: Json) -> Json:
+    """The webhook that a row holds, and every other payload as it is."""
+    if not isinstance(payload, dict) or not isinstance(payload.get("data"), str):
+        return payload
+    created = payload.get("created")
+    if isinstance(created, str) and created.isascii() and created.isdigit() and len(created) <= 12:
+        created = int(created)
+    return {**payload, "created": created, "data": {"object": from_row(payload, "data")}}
 
 
 def _identifiers(thing: Mapping[str, Json]) -> Iterator[tuple[str, str]]:

@@ -96,6 +96,20 @@ def _stripe(reason: str, **changes: Any) -> Poison:
     return Poison(encoded({k: v for k, v in whole.items() if v is not None}), reason, "stripe")
 
 
+def _gmail(reason: str, **changes: Any) -> Poison:
+    headers = [{"name": "From", "value": CANARY}]
+    return Poison(encoded({"id": "m", "payload": {"headers": headers}, **changes}), reason, "gmail")
+
+
+def _calendar(reason: str, **changes: Any) -> Poison:
+    meeting = {"id": "c", "start": {"date": "2026-01-05"}, "organizer": {"email": CANARY}, **changes}
+    return Poison(encoded(meeting), reason, "google_calendar")
+
+
+def _shopify(reason: str, topic: Any, **payload: Any) -> Poison:
+    return Poison(encoded({"topic": topic, "payload": {"email": CANARY, **payload}}), reason, "shopify")
+
+
 GOOD = encoded(event())
 
 POISON: Mapping[str, Poison] = {
@@ -212,6 +226,15 @@ POISON: Mapping[str, Poison] = {
     "a webhook without a type": _stripe("schema", type=None),
     "a webhook created in words": _stripe("schema", created="soon"),
     "a webhook about an array": _stripe("schema", data={"object": [CANARY]}),
+    "a mail without headers": _gmail("schema", payload=None),
+    "a mail of one day": _gmail("instant", internalDate="today"),
+    "a row whose mail is cut off": Poison(encoded({"record": f'{{"sender": "{CANARY}'}), "not-json", "gmail"),
+    "a meeting without a start": _calendar("schema", start=None),
+    "a meeting on no planet": _calendar(
+        "instant", start={"dateTime": "2026-01-05T10:00:00", "timeZone": "../../etc/passwd"}
+    ),
+    "an order without an id": _shopify("schema", "orders/create"),
+    "a delivery about a number": _shopify("schema", 7),
 }
 
 

@@ -328,7 +328,7 @@ class Pair:
             pipeline.dump(key)
         dumped = {key: dump for key, dump in zip(self.keys.all, pipeline.execute(), strict=True) if dump}
         learned = self.reference
-        reference = Reference(KEYRING, self.rules, set(learned.mentions), set(learned.commands))
+        reference = Reference(KEYRING, self.rules, learned.facts.copy(), set(learned.commands))
         reading = (self._offset, self._control, self._now, self._latest, self._said, self._read)
         return Saved(dumped, reference, deepcopy(self.consumer), reading)
 
@@ -342,7 +342,7 @@ class Pair:
             pipeline.restore(key, 0, dump)
         pipeline.execute()
         learned, self._linker = saved.reference, Linker(KEYRING, self.rules)
-        self.reference = Reference(KEYRING, self.rules, set(learned.mentions), set(learned.commands))
+        self.reference = Reference(KEYRING, self.rules, learned.facts.copy(), set(learned.commands))
         self.consumer = deepcopy(saved.consumer)
         self._offset, self._control, self._now, self._latest, self._said, self._read = saved.reading
 
