@@ -24,12 +24,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from flows.section import Section
 from schemas.errors import SettingsError
+from schemas.states import duration_ms
 
 Kind = Literal["webhook", "slack", "mail"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_AGE = re.compile(r"(\d{1,6})(s|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FIRST_WORDS = ("transition", "notification", "namespace")
 _TEXT = "{notification}: {transition.transition}, {transition.entity_type} {transition.entity_id}"
 _SUBJECT = "Nexus {namespace}: {notification}"
@@ -261,10 +260,10 @@ class Notifications(Section):
 
 def milliseconds(text: str) -> int:
     """How long `90s`, `15m`, `1h` or `3d` is. ValueError for anything else."""
-    match = _AGE.fullmatch(text)
-    if match is None:
+    found = duration_ms(text)
+    if found is None:
         raise ValueError("must be like 90s, 15m, 1h or 3d")
-    return int(match[1]) * _SECONDS[match[2]] * 1000
+    return found
 
 
 def key_of(secret: str) -> bytes:
