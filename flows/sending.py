@@ -28,6 +28,7 @@ SCHEDULE_S: Final = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_4
 """Seconds before each attempt, after the one before it has failed."""
 
 _JITTER = 0.1  # of a pause: or what failed together comes again together
+_LATE_S = 12 * 3600  # how much longer than its schedule a notice may take, as when nothing ran for a while
 _LOOK_S = 0.5
 _HOLD_S = (0.5, 60.0)  # an endpoint that is down is left alone so long, doubled each time up to the second
 _GONE_S = 5.0  # how often it is looked whether an endpoint that is gone is enabled again
@@ -203,7 +204,10 @@ class Sender:
     def _again(self, notice: Notice, now: int, asked_s: float) -> int | None:
         """When to try again; None after the last attempt, or when the schedule's time has passed."""
         failed = notice.attempts + 1
-        if failed >= len(self._schedule_s) or now - notice.since_ms > sum(self._schedule_s) * 1100:
+        if (
+            failed >= len(self._schedule_s)
+            or now - notice.since_ms > (sum(self._schedule_s) + _LATE_S) * 1000
+        ):
             return None
         pause_s = self._schedule_s[failed] * (1 + random.uniform(0, _JITTER))
         return now + int(max(pause_s, asked_s) * 1000)

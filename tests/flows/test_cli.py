@@ -16,10 +16,20 @@ from tests.flows.terminal import answers, call, command, environment, nexus, rec
 
 DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
 COMMANDS = (
-    "bench", "check", "demo", "export", "history", "lookup", "publish", "quarantine", "replay-dlq", "run",
-    "why", *DECIDING,
+    "bench", "check", "demo", "export", "history", "lookup", "notifications", "publish", "quarantine", "replay-dlq",
+    "run", "why", *DECIDING,
 )  # fmt: skip
-WITH_JSON = ("bench", "check", "history", "lookup", "quarantine", "replay-dlq", "why", *DECIDING)
+WITH_JSON = (
+    "bench",
+    "check",
+    "history",
+    "lookup",
+    "notifications",
+    "quarantine",
+    "replay-dlq",
+    "why",
+    *DECIDING,
+)
 
 # Two strangers, on a laptop and on a phone, who turn out to be one.
 STORY = [
@@ -82,6 +92,8 @@ WRONG: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("run", "--source", "kafka"), {}, "kafka.bootstrap.servers"),
     (("run", "--workers", "0"), {}, "workers"),
     (("run", "publish", "--source", "-", "--as", "event"), {}, "--source"),
+    (("run", "notify"), {}, "notifications"),
+    (("notifications", "test", "nobody"), {}, "nobody"),
     (("check", "--config", "missing.yaml"), {}, "missing.yaml"),
     (("check", "--namespace", "A b"), {}, "namespace"),
     (("check",), {"NEXUS_NONSENSE": "1"}, "nonsense"),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -30,7 +30,7 @@ class Inbox:
         """Take a message."""
         if self.refuses:
             return self.refuses
-        self.messages.append(cast(EmailMessage, message_from_bytes(envelope.content, policy=policy.default)))
+        self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         self.recipients += envelope.rcpt_tos
         return "250 OK"
 
