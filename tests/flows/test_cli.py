@@ -16,8 +16,8 @@ from tests.flows.terminal import answers, call, command, environment, nexus, rec
 
 DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
 COMMANDS = (
-    "bench", "check", "demo", "export", "history", "lookup", "notifications", "publish", "quarantine", "replay-dlq",
-    "run", "why", *DECIDING,
+    "bench", "check", "demo", "export", "history", "lookup", "notifications", "publish", "quarantine",
+    "replay-dlq", "run", "why", *DECIDING,
 )  # fmt: skip
 WITH_JSON = (
     "bench",
