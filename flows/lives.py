@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from schemas.identifiers import EntityType
 from schemas.transitions import (
+    TIMER_SOURCE,
     Change,
     EntitiesMerged,
     EntityCreated,
@@ -48,7 +49,8 @@ class Life:
     def live(self, change: Change) -> None:
         """Remember a change."""
         self.changes.append(change)
-        self.sources.add(change.cause.source)
+        if change.cause.source != TIMER_SOURCE:
+            self.sources.add(change.cause.source)
 
     def history(self) -> list[Change]:
         """What it has been through, in order, each change once: two that had parted may be one again."""

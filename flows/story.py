@@ -18,7 +18,7 @@ from flows.partings import Partings, asked
 from flows.settings import Settings
 from flows.wiring import Wiring
 from flows.witness import Witness, lines_of, name_of, position_of
-from flows.words import heading, listed, measure, minute, own_name, short, wrapped
+from flows.words import heading, listed, measure, minute, of_profile, own_name, short, wrapped
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.identifiers import Identifier
@@ -35,6 +35,7 @@ from schemas.transitions import (
     IdentifierQuarantined,
     IdentifierReleased,
     NamedIdentifier,
+    Redacted,
     from_json,
 )
 from sinks.jsonl import read_dead_letter
@@ -166,7 +167,9 @@ def _sentence(change: Change, absorbed: Iterable[Name]) -> str:
             return f"+ {listed(named(change))} is back: {_RELEASED[change.reason]}"
         case EntityErased():
             return "x is erased"
-    return "x what stood here is erased"
+        case Redacted():
+            return "x what stood here is erased"
+    return f"  {of_profile(change)}"
 
 
 _RELEASED: Final = {

@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.erasure import Certificate
 from flows.operator import Recorded
+from flows.words import of_profile
 from schemas.identifiers import Keyring, entity_id
 from schemas.instants import format_instant
 from schemas.operations import Operation
@@ -74,6 +75,8 @@ def change_for_people(change: Change | Snapshot) -> Iterator[str]:
             yield f"{_named([change.identifier])} would come back, into {change.entity_id}"
         case EntityErased():
             yield f"{change.entity_id} would end, and {_identifiers(len(change.erased_ids))} be erased"
+        case _ if isinstance(change, Change) and (told := of_profile(change)) is not None:
+            yield f"{change.entity_id} would have {told}"
 
 
 def _identifiers(count: int) -> str:

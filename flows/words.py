@@ -1,5 +1,6 @@
 """Words that the chapters of the story share."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -7,7 +8,19 @@ from typing import Final
 import click
 
 from schemas.events import Event
-from schemas.transitions import Cause, NamedIdentifier, QuarantineReason
+from schemas.transitions import (
+    Cause,
+    Change,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
+    NamedIdentifier,
+    QuarantineReason,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
+)
 
 _SHOWN_VALUE: Final = 44
 _UUID: Final = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-.*")
@@ -33,7 +46,54 @@ def wrapped(words: Sequence[str], between: str, width: int = 96) -> Iterator[str
 
 def minute(cause: Cause) -> str:
     """When something happened, as people read it."""
-    return cause.ingested_at[:16].replace("T", " ")
+    return moment(cause.ingested_at)
+
+
+def moment(instant: str) -> str:
+    """An instant as people read it."""
+    return instant[:16].replace("T", " ")
+
+
+def of_profile(change: Change) -> str | None:
+    """What a change says of somebody's profile, or None if it speaks of identifiers."""
+    match change:
+        case TraitChanged():
+            told = "unset" if change.value is None else short(json.dumps(change.value, ensure_ascii=False))
+            return f"{change.name}: {told}"
+        case MembershipStarted():
+            return f"{_role(change)} since {moment(change.started_at)}"
+        case MembershipEnded():
+            until = None if change.ended_at is None else moment(change.ended_at)
+            return f"not {_role(change)}" if until is None else f"{_role(change)} until {until}"
+        case StateEntered():
+            return f"{change.state_name}: {_state(change)} since {moment(change.state_entered_at)}"
+        case StateExited():
+            return f"{change.state_name}: {_state(change)} until {moment(change.state_exited_at)}"
+        case StateCorrected():
+            return f"{change.state_name}: {_correction(change)}"
+    return None
+
+
+def _role(change: MembershipStarted | MembershipEnded) -> str:
+    return f"in {change.group_id}" + ("" if change.role is None else f" as {short(change.role)}")
+
+
+def _state(state: Interval | StateEntered | StateExited) -> str:
+    """Value and number of a state, as far as it has them."""
+    number = None if state.state_numeric_value is None else f"{state.state_numeric_value:g}"
+    return " ".join(short(each) for each in (state.state_value, number) if each is not None)
+
+
+def _correction(change: StateCorrected) -> str:
+    now = ", ".join(map(_interval, change.intervals))
+    if change.replaced is None:
+        return f"also {now}"
+    return f"not {_interval(change.replaced)}" + (f" but {now}" if now else "")
+
+
+def _interval(interval: Interval) -> str:
+    until = "" if interval.state_exited_at is None else f" until {moment(interval.state_exited_at)}"
+    return f"{_state(interval)} since {moment(interval.state_entered_at)}{until}"
 
 
 def short(value: str, most: int = _SHOWN_VALUE) -> str:

@@ -29,7 +29,7 @@ _MAX_DEPTH: Final = 50
 _KEYWORDS: Final = ("and", "or", "not", "in")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<word>[A-Za-z_][A-Za-z0-9_-]*)
+    r"""(?P<gap>\s*)(?:(?P<word>[A-Za-z_][A-Za-z0-9_-]*)
         |(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.])
         |'(?P<text>(?:[^']|'')*)'
         |(?P<sign>[=<>(),])
@@ -291,7 +291,7 @@ class _Reading:
             raise WrongFormula(begin + 1, "a name, a value in single quotes, a number or one of = < > ( ) ,")
         self._kind = str(match.lastgroup)
         self._token = match[self._kind].replace("''", "'") if self._kind == "text" else match[self._kind]
-        self._place, self._end = match.start(self._kind), match.end()
+        self._place, self._end = match.end("gap"), match.end()
 
     def _expected(self, what: str) -> WrongFormula:
         return WrongFormula(self._place + 1, what)

@@ -1,4 +1,5 @@
-"""What a consumer of the transitions topic keeps: which identifier belongs to which entity, now.
+"""What a consumer of the transitions topic keeps: which identifier belongs to which entity, now, and the
+profiles of the entities: their traits, memberships and timelines (`schemas.profiles`).
 
 This is the documented way to read the topic, and small enough to be copied into another language. The topic
 is partitioned by entity, so transitions come in any order across partitions, and a merge comes twice, once
@@ -22,13 +23,13 @@ snapshot that arrives late does not bring it back, is kept under a hash whose ke
 """
 
 import secrets
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from schemas.identifiers import EntityType, encode_parts
+from schemas.profiles import Profiles, Sequence, Steps, followed, forget_steps
 from schemas.transitions import (
     Change,
     EntitiesMerged,
@@ -43,13 +44,10 @@ from schemas.transitions import (
     Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
-    SnapshotStarted,
 )
 
 Name: TypeAlias = tuple[EntityType, str, str]
 """Entity type, identifier type, normalised value."""
-Sequence: TypeAlias = tuple[int, int]
-"""(generation, number)."""
 
 _SHOWN: Final = 1_000
 _NEVER: Final[Sequence] = (0, 0)
@@ -66,16 +64,19 @@ class EntityMapping:
     def __init__(self) -> None:
         self.generation = 0
         self.number = 0  # of the last change applied
+        self.profiles = Profiles()
         self._entity: dict[Name, str] = {}
         self._members: defaultdict[str, set[Name]] = defaultdict(set)
         self._said: dict[Name, Sequence] = {}  # when an identifier that belongs to one was last named
         self._gone: dict[bytes, Sequence] = {}  # when one that belongs to none was, by its veiled name
         self._veil = secrets.token_bytes()
         # what became of all that an id stood for, and at which numbers of the generation; None: it was erased
-        self._became: defaultdict[str, list[tuple[int, str | None]]] = defaultdict(list)
+        self._became: defaultdict[str, Steps] = defaultdict(list)
         self._waiting: dict[int, Change] = {}
         self._snapshots: dict[int, dict[int, Snapshot]] = {}
         self._finished = 0  # the last snapshot that was applied
+        self._is_partial = False  # something was left out, and is made good by a snapshot that starts
+        self._skipped_to = 0  # at this number or a later one
 
     def apply(self, transition: Change | Snapshot) -> None:
         """Take one transition in; it takes effect when its turn has come."""
@@ -83,7 +84,7 @@ class EntityMapping:
             return
         if transition.generation > self.generation:
             self._begin(transition.generation)
-        if isinstance(transition, SnapshotStarted | SnapshotIdentifiers | SnapshotEnded):
+        if isinstance(transition, Snapshot):
             if transition.snapshot > self._finished:
                 self._snapshots.setdefault(transition.snapshot, {})[transition.index] = transition
         elif transition.number > self.number:
@@ -106,11 +107,13 @@ class EntityMapping:
         return tuple(number for number, _ in zip(gaps, range(_SHOWN), strict=False))
 
     def _begin(self, generation: int) -> None:
-        self.generation, self.number, self._finished = generation, 0, 0
+        self._is_partial = self.generation > 0  # what is known may be of a past that was taken back
+        self.generation, self.number, self._finished, self._skipped_to = generation, 0, 0, 0
         self._waiting.clear()
         self._snapshots.clear()
         self._became.clear()  # a snapshot of this generation is younger than all of it
         self._gone.clear()
+        self.profiles.begin_generation()
 
     def _advance(self) -> None:
         """Apply whatever has become due: changes in their order, then snapshots that are complete."""
@@ -130,19 +133,33 @@ class EntityMapping:
     def _apply_change(self, change: Change) -> None:
         match change:
             case EntityCreated():
+                self.profiles.end(change.entity_id, change.number)  # an id that comes back begins anew
                 self._name(change.entity_type, change.entity_id, change.identifiers, change.sequence)
             case IdentifierAdded() | IdentifierReleased():
                 self._name(change.entity_type, change.entity_id, (change.identifier,), change.sequence)
             case EntitiesMerged():
                 self._move(change.absorbed_id, change.entity_id, change.number)
+                self.profiles.end(change.absorbed_id, change.number)
             case EntityRelabelled():
                 self._move(change.former_id, change.entity_id, change.number)
+                self.profiles.move(change.former_id, change.entity_id, change.number)
             case EntitySplit():
+                self.profiles.end(change.part_id, change.number)
                 self._name(change.entity_type, change.part_id, change.identifiers, change.sequence)
+                self._end_if_empty(change)
             case IdentifierQuarantined():
                 self._drop(_name_of(change.entity_type, change.identifier), change.sequence)
+                self._end_if_empty(change)
             case EntityErased():
                 self._end(change.entity_id, change.number)
+                self.profiles.end(change.entity_id, change.number)
+            case _:
+                self.profiles.apply(change)
+
+    def _end_if_empty(self, change: Change) -> None:
+        """The profile of an id goes with its last identifier, if all of them are known."""
+        if change.entity_id not in self._members and not self._is_partial:
+            self.profiles.end(change.entity_id, change.number)
 
     def _name(
         self, entity_type: EntityType, entity_id: str, identifiers: Iterable[NamedIdentifier], at: Sequence
@@ -200,34 +217,38 @@ class EntityMapping:
     def _skip_to(self, number: int) -> None:
         """Go on after `number`: what came up to it is said by a snapshot that is complete."""
         if number > self.number:
-            self.number = number
+            self.number = self._skipped_to = number
+            self._is_partial = True
             self._waiting = {each: change for each, change in self._waiting.items() if each > number}
 
     def _apply_snapshot(self, snapshot: int, messages: list[Snapshot]) -> None:
         named: set[Name] = set()
+        pieces: set[tuple[str, object]] = set()
         for message in messages:
             if isinstance(message, SnapshotIdentifiers):
                 named.update(self._confirm(message))
+            pieces.update(self.profiles.confirm(message))
         start: Sequence = (self.generation, messages[0].number)
         for name in [name for name in self._entity if name not in named and self._said[name] <= start]:
             self._remove(name)
             del self._said[name]
         self._forget_before(start)
+        self.profiles.forget(pieces, start)
+        if start[1] >= self._skipped_to:
+            self._is_partial = False
+            self.profiles.keep_of(self._members)
         self._finished = snapshot
         self._snapshots = {each: kept for each, kept in self._snapshots.items() if each > snapshot}
 
     def _forget_before(self, start: Sequence) -> None:
         """Let go of what only a snapshot older than this one could ask for: none that comes is."""
         self._gone = {veiled: at for veiled, at in self._gone.items() if at > start}
-        for entity_id, steps in list(self._became.items()):
-            del steps[: _first_after(steps, start[1])]
-            if not steps:
-                del self._became[entity_id]
+        forget_steps(self._became, start[1])
 
     def _confirm(self, message: SnapshotIdentifiers) -> Iterable[Name]:
         """Set the identifiers of one message to the entity that the one it names has become since."""
         at: Sequence = (message.generation, message.number)
-        entity_id = self._followed(message.entity_id, message.number)
+        entity_id = followed(self._became, message.entity_id, message.number)
         for identifier in message.identifiers:
             name = _name_of(message.entity_type, identifier)
             if self._last_said(name) <= at:
@@ -243,27 +264,9 @@ class EntityMapping:
             said = self._gone.get(self._veiled(name))
         return said or _NEVER
 
-    def _followed(self, entity_id: str, number: int) -> str | None:
-        """What the entity that had this id right after `number` is called now. None: it was erased.
-
-        An id may come back, so it is the first step after the number that counts. A split is no step: it
-        names whom it moves, and the others stay.
-        """
-        now: str | None = entity_id
-        while now is not None and (steps := self._became.get(now)) is not None:
-            first = _first_after(steps, number)
-            if first == len(steps):
-                break
-            number, now = steps[first]
-        return now
-
     def _veiled(self, name: Name) -> bytes:
         return blake2b(encode_parts(*name), digest_size=16, key=self._veil).digest()
 
 
 def _name_of(entity_type: EntityType, identifier: NamedIdentifier) -> Name:
     return entity_type, identifier.type, identifier.value
-
-
-def _first_after(steps: list[tuple[int, str | None]], number: int) -> int:
-    return bisect_right(steps, number, key=lambda step: step[0])

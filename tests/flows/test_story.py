@@ -29,9 +29,16 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
     QuarantineReason,
     Redacted,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
 )
 from sinks.segments import SegmentedLog
 
@@ -206,6 +213,27 @@ def test_a_log_with_gaps_is_told_all_the_same() -> None:
     assert [meeting.absorbed for meeting in meetings(lives.now[C])] == [frozenset()]
 
 
+NOON, EVENING = "2026-01-05T12:00:00.000Z", "2026-01-05T18:00:00.000Z"
+SEATS: dict[str, Any] = {
+    "state_name": "seats", "state_value": "many", "state_numeric_value": 12.0, "state_entered_at": NOON
+}  # fmt: skip
+FEW = Interval(state_value="few", state_numeric_value=None, state_entered_at=NOON, state_exited_at=None)
+MANY = FEW.model_copy(update={"state_value": "many", "state_entered_at": EVENING})
+
+
+def trait(number: int, entity: str, value: Any) -> TraitChanged:
+    """The trait `plan` is this now."""
+    says: dict[str, Any] = {"source": "app", "event_id": "e", "occurred_at": NOON}
+    return TraitChanged(**common(number, entity), name="plan", value=value, **says)
+
+
+def corrected(number: int, entity: str, replaced: Interval | None, *intervals: Interval) -> StateCorrected:
+    """The state `seats` was something else."""
+    return StateCorrected(
+        **common(number, entity), state_name="seats", replaced=replaced, intervals=intervals
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -220,6 +248,36 @@ def test_a_log_with_gaps_is_told_all_the_same() -> None:
         ),
         (EntityErased(**common(1, A), erased_ids=(A,)), "x is erased"),
         (Redacted(**common(1, A)), "x what stood here is erased"),
+        (trait(1, A, {"é": 1}), '  plan: {"é": 1}'),
+        (trait(1, A, None), "  plan: unset"),
+        (
+            MembershipStarted(**common(1, A), group_id="grp_1", role=None, started_at=NOON),
+            "  in grp_1 since 2026-01-05 12:00",
+        ),
+        (
+            MembershipEnded(
+                **common(1, A), group_id="grp_1", role="owner", started_at=NOON, ended_at=EVENING
+            ),
+            "  in grp_1 as owner until 2026-01-05 18:00",
+        ),
+        (
+            MembershipEnded(**common(1, A), group_id="grp_1", role=None, started_at=None, ended_at=None),
+            "  not in grp_1",
+        ),
+        (StateEntered(**common(1, A), **SEATS), "  seats: many 12 since 2026-01-05 12:00"),
+        (
+            StateExited(**common(1, A), **SEATS, state_exited_at=EVENING),
+            "  seats: many 12 until 2026-01-05 18:00",
+        ),
+        (
+            corrected(1, A, FEW, MANY),
+            "  seats: not few since 2026-01-05 12:00 but many since 2026-01-05 18:00",
+        ),
+        (corrected(1, A, FEW), "  seats: not few since 2026-01-05 12:00"),
+        (
+            corrected(1, A, None, MANY, FEW),
+            "  seats: also many since 2026-01-05 18:00, few since 2026-01-05 12:00",
+        ),
     ],
 )
 def test_each_change_is_one_line(change: Change, sentence: str) -> None:

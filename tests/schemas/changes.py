@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from random import Random
+from typing import Any
 
 from schemas.identifiers import Keyring, entity_id
 from schemas.mapping import Name
@@ -17,12 +18,24 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
+    NamedMembership,
+    NamedTrait,
     QuarantineReason,
     Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
+    SnapshotMemberships,
     SnapshotStarted,
+    SnapshotStates,
+    SnapshotTraits,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
     make_snapshot_id,
     make_transition_id,
 )
@@ -43,6 +56,105 @@ def label(number: int) -> str:
     return entity_id("person", number.to_bytes(16, "big"))
 
 
+def instant(hour: int) -> str:
+    """An hour of some day."""
+    return f"2026-01-05T{hour:02d}:00:00.000Z"
+
+
+class Told:
+    """What all changes so far say of profiles, by the plainest means: all are looked through each time.
+
+    The same persons stand in for groups: a membership is one of anybody in anybody.
+    """
+
+    def __init__(self) -> None:
+        self._holder: dict[str, str] = {}
+        self.traits: dict[tuple[str, str], object] = {}
+        self.memberships: dict[tuple[str, str, str | None], tuple[str, str | None]] = {}
+        self.intervals: dict[tuple[str, str, str], Interval] = {}
+
+    def hear(self, change: Change) -> None:
+        """Take the next change in."""
+        match change:
+            case EntityCreated():
+                self._hold(change.entity_id, change.identifiers)
+            case IdentifierAdded() | IdentifierReleased():
+                self._holder[change.identifier.value] = change.entity_id
+            case EntitiesMerged():
+                self._rename_holder(change.absorbed_id, change.entity_id)
+                self._end(change.absorbed_id)
+            case EntityRelabelled():
+                self._rename_holder(change.former_id, change.entity_id)
+                self._rename(change.former_id, change.entity_id)
+            case EntitySplit():
+                self._hold(change.part_id, change.identifiers)
+            case IdentifierQuarantined():
+                self._holder.pop(change.identifier.value, None)
+            case EntityErased():
+                self._holder = {one: who for one, who in self._holder.items() if who != change.entity_id}
+            case _:
+                self._hear_of_profile(change)
+        for entity in {change.entity_id} - set(self._holder.values()):
+            self._end(entity)
+
+    def _hear_of_profile(self, change: Change) -> None:
+        who = change.entity_id
+        match change:
+            case TraitChanged():
+                self.traits[who, change.name] = change.value
+                if change.value is None:
+                    del self.traits[who, change.name]
+            case MembershipStarted():
+                self.memberships[who, change.group_id, change.role] = (change.started_at, None)
+            case MembershipEnded():
+                self.memberships.pop((who, change.group_id, change.role), None)
+                if change.started_at is not None:
+                    times = change.started_at, change.ended_at
+                    self.memberships[who, change.group_id, change.role] = times
+            case StateCorrected():
+                if change.replaced is not None:
+                    self.intervals.pop((who, change.state_name, change.replaced.state_entered_at), None)
+                for each in change.intervals:
+                    self.intervals[who, change.state_name, each.state_entered_at] = each
+            case StateEntered() | StateExited():
+                left = change.state_exited_at if isinstance(change, StateExited) else None
+                said = interval(change.state_value, change.state_entered_at, left)
+                self.intervals[who, change.state_name, change.state_entered_at] = said
+
+    def _hold(self, entity: str, identifiers: Iterable[NamedIdentifier]) -> None:
+        if entity not in self._holder.values():
+            self._end(entity)
+        former = {self._holder.get(one.value) for one in identifiers}
+        self._holder.update({one.value: entity for one in identifiers})
+        for gone in former - set(self._holder.values()) - {None}:
+            self._end(str(gone))
+
+    def _rename_holder(self, former: str, now: str) -> None:
+        self._holder = {one: now if who == former else who for one, who in self._holder.items()}
+
+    def _rename(self, former: str, now: str) -> None:
+        self._end(now)
+
+        def renamed(key: tuple[Any, ...]) -> Any:
+            return tuple(now if each == former else each for each in key)
+
+        self.traits = {renamed(key): value for key, value in self.traits.items()}
+        self.memberships = {renamed(key): value for key, value in self.memberships.items()}
+        self.intervals = {renamed(key): value for key, value in self.intervals.items()}
+
+    def _end(self, entity: str) -> None:
+        self.traits = {key: value for key, value in self.traits.items() if key[0] != entity}
+        self.memberships = {key: value for key, value in self.memberships.items() if entity not in key[:2]}
+        self.intervals = {key: value for key, value in self.intervals.items() if key[0] != entity}
+
+
+def interval(value: str | None, entered: str, left: str | None) -> Interval:
+    """An interval of a state without a number."""
+    return Interval(
+        state_value=value, state_numeric_value=None, state_entered_at=entered, state_exited_at=left
+    )
+
+
 class Publisher:
     """Makes random changes of one generation, and knows the mapping after each.
 
@@ -60,6 +172,10 @@ class Publisher:
         self.snapshots = 0
         self.published: list[Change | Snapshot] = []
         self.on_change: Callable[[], None] = lambda: None
+        self.told = Told()
+        self.never_releases = False
+        self._relabelled: set[str] = set()
+        self._senior: dict[str, str] = {}  # of who came again: what the identifier was called at first
 
     def mapping(self) -> dict[Name, str]:
         """What a consumer should know now."""
@@ -79,9 +195,10 @@ class Publisher:
             self.relabel: 1,
             self.rearrange: 2 if several else 0,
             self.quarantine: 1,
-            self.release: 1,
+            self.release: 0 if self.never_releases else 1,
             self.erase: 1,
             self.come_again: 1,
+            self.profile: 8 if self.entities else 0,
         }
         self.random.choices(list(choices), weights=list(choices.values()))[0]()
         self.on_change()
@@ -162,8 +279,43 @@ class Publisher:
         back = self.random.choice(sorted(self.erased))
         self.erased.discard(back)
         entity = label(back + 1_000 * (self.number + 1))
-        self.entities[entity] = {back}
+        self.entities[entity], self._senior[entity] = {back}, label(back)
         return self._publish(EntityCreated, entity, identifiers=(user(back),))
+
+    def profile(self) -> None:
+        """Something is said of what somebody is, is in, or is a member of."""
+        who = self.random.choice(sorted(self.entities))
+        self.random.choice([self._trait, self._membership, self._membership, self._state])(who)
+
+    def _trait(self, who: str) -> None:
+        value = self.random.choice([None, 1, "x", [1.5]])
+        fact = {"source": "app", "event_id": "e", "occurred_at": instant(0)}
+        self._publish(TraitChanged, who, name=self.random.choice("ab"), value=value, **fact)
+
+    def _membership(self, who: str) -> None:
+        about = {
+            "group_id": self.random.choice(sorted(self.entities)),
+            "role": self.random.choice([None, "r"]),
+        }
+        start = instant(self.random.randrange(9))
+        if self.random.random() < 0.6:
+            return self._publish(MembershipStarted, who, **about, started_at=start)
+        times = self.random.choice([(None, None), (start, instant(12))])
+        return self._publish(MembershipEnded, who, **about, started_at=times[0], ended_at=times[1])
+
+    def _state(self, who: str) -> None:
+        name, hours = self.random.choice("st"), self.random.sample(range(24), 4)
+        said = {"state_name": name, "state_value": "v", "state_numeric_value": None}
+        if self.random.random() < 0.5:
+            return self._publish(StateEntered, who, **said, state_entered_at=instant(hours[0]))
+        if self.random.random() < 0.5:
+            times = {"state_entered_at": instant(hours[0]), "state_exited_at": instant(hours[1])}
+            return self._publish(StateExited, who, **said, **times)
+        known = [each for key, each in self.told.intervals.items() if key[:2] == (who, name)]
+        replaced = self.random.choice([*known, None])
+        several = [interval("w", instant(hour), None) for hour in hours[: self.random.randint(1, 2)]]
+        intervals = () if replaced and self.random.random() < 0.3 else tuple(several)
+        return self._publish(StateCorrected, who, state_name=name, replaced=replaced, intervals=intervals)
 
     def _any_entity(self) -> str | None:
         return self.random.choice(sorted(self.entities)) if self.entities else None
@@ -226,6 +378,7 @@ class Publisher:
     def snapshot(self, steps_between: int = 0) -> None:
         """The whole answer in pages of identifiers, while up to so many changes a page go on."""
         self.snapshots += 1
+        self._relabelled.clear()
         index = 0
         said: set[str] = set()
         self._say(SnapshotStarted, index)
@@ -241,10 +394,39 @@ class Publisher:
                         entity_id=entity,
                         identifiers=tuple(map(user, page)),
                     )
+                if self._senior.get(entity, entity) in map(label, page):
+                    index = self._say_profile(entity, index)
             for _ in range(self.random.randint(0, steps_between)):
                 self.step()
+        for entity in self._relabelled & self.entities.keys():  # those may have gone where the walk had been
+            index = self._say_profile(entity, index)
         held = sum(map(len, self.entities.values()))
         self._say(SnapshotEnded, index + 1, entities=len(said), identifiers=held)
+
+    def _say_profile(self, entity: str, index: int) -> int:
+        """The messages on one entity's profile, after the one at the index; returns the index of the last."""
+        told, fact = self.told, {"source": "app", "event_id": "e", "occurred_at": instant(0)}
+        traits = [
+            NamedTrait(name=name, value=value, **fact)
+            for (who, name), value in told.traits.items() if who == entity
+        ]  # fmt: skip
+        memberships = [
+            NamedMembership(group_id=group, role=role, started_at=times[0], ended_at=times[1])
+            for (who, group, role), times in told.memberships.items() if who == entity
+        ]  # fmt: skip
+        messages: list[tuple[type[Snapshot], dict[str, object]]] = [
+            (SnapshotTraits, {"traits": (each,)}) for each in traits
+        ]
+        if memberships:
+            messages.append((SnapshotMemberships, {"memberships": tuple(memberships)}))
+        for name in "st":
+            each = tuple(one for key, one in told.intervals.items() if key[:2] == (entity, name))
+            if each:
+                messages.append((SnapshotStates, {"state_name": name, "intervals": each}))
+        for kind, fields in messages:
+            index += 1
+            self._say(kind, index, entity_type="person", entity_id=entity, **fields)
+        return index
 
     def _publish(self, kind: type[Change], entity: str, **fields: object) -> None:
         self.number += 1
@@ -260,6 +442,9 @@ class Publisher:
             **fields,
         )
         self.published.append(made)
+        self.told.hear(made)
+        if isinstance(made, EntityRelabelled):
+            self._relabelled.add(entity)
 
     def _say(self, kind: type[Snapshot], index: int, **fields: object) -> None:
         name = str(kind.model_fields["transition"].default)

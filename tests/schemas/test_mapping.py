@@ -19,6 +19,23 @@ def _consumer(transitions: list[Change | Snapshot]) -> EntityMapping:
     return mapping
 
 
+def assert_profiles(mapping: EntityMapping, publisher: Publisher) -> None:
+    """The consumer has every profile as the changes told it, in the order of their numbers."""
+    profiles, told = mapping.profiles, publisher.told
+    traits = {
+        (who, name): one.value for who, named in profiles.traits().items() for name, one in named.items()
+    }
+    assert traits == told.traits
+    assert profiles.memberships() == told.memberships
+    intervals = {
+        (who, name, one.state_entered_at): one
+        for who, states in profiles.timelines().items()
+        for name, several in states.items()
+        for one in several
+    }
+    assert intervals == told.intervals
+
+
 def _shuffled(random: Random, transitions: list[Change | Snapshot]) -> list[Change | Snapshot]:
     """All of them in any order, some of them twice."""
     twice = transitions + random.choices(transitions, k=len(transitions) // 2)
@@ -34,6 +51,7 @@ def test_any_order_and_any_number_of_times_gives_one_mapping(seed: int) -> None:
         publisher.step()
     mapping = _consumer(_shuffled(Random(seed), publisher.published))
     assert mapping.as_dict() == publisher.mapping()
+    assert_profiles(mapping, publisher)
     assert mapping.missing == ()
     assert mapping.number == publisher.number
 
@@ -48,6 +66,7 @@ def test_in_order_the_mapping_is_right_after_every_step(seed: int) -> None:
         for transition in publisher.published[known:]:
             mapping.apply(transition)
         assert mapping.as_dict() == publisher.mapping()
+        assert_profiles(mapping, publisher)
 
 
 def test_a_change_waits_for_the_ones_before_it() -> None:
@@ -70,6 +89,7 @@ def test_a_change_waits_for_the_ones_before_it() -> None:
 def test_a_snapshot_amid_changes_changes_nothing_that_is_right(seed: int, steps_between: int) -> None:
     """Whatever arrives first, a consumer that misses nothing is right after a snapshot too."""
     publisher = Publisher(Random(seed))
+    publisher.never_releases = bool(seed % 2)
     for _ in range(20):
         publisher.step()
     publisher.snapshot(steps_between)
@@ -77,6 +97,7 @@ def test_a_snapshot_amid_changes_changes_nothing_that_is_right(seed: int, steps_
         publisher.step()
     mapping = _consumer(_shuffled(Random(seed), publisher.published))
     assert mapping.as_dict() == publisher.mapping()
+    assert_profiles(mapping, publisher)
     assert mapping.missing == ()
 
 
@@ -85,6 +106,7 @@ def test_a_snapshot_amid_changes_changes_nothing_that_is_right(seed: int, steps_
 def test_a_consumer_can_start_in_the_middle(seed: int, steps_between: int) -> None:
     """What came before the snapshot's start is not needed, whole or in part, in any order."""
     random, publisher = Random(seed), Publisher(Random(seed))
+    publisher.never_releases = bool(seed % 2)
     for _ in range(30):
         publisher.step()
     before = list(publisher.published)
@@ -93,6 +115,7 @@ def test_a_consumer_can_start_in_the_middle(seed: int, steps_between: int) -> No
     late = random.sample(before, random.randint(0, 10))
     mapping = _consumer(_shuffled(random, publisher.published[len(before) :] + late))
     assert mapping.as_dict() == publisher.mapping()
+    assert_profiles(mapping, publisher)
     assert mapping.missing == ()
 
 
@@ -100,6 +123,7 @@ def test_a_consumer_can_start_in_the_middle(seed: int, steps_between: int) -> No
 def test_several_snapshots_come_in_any_order(seed: int) -> None:
     """What the first one lets go of, the second may still need, and it is there."""
     random, publisher = Random(seed), Publisher(Random(seed))
+    publisher.never_releases = bool(seed % 4 > 1)
     for _ in range(15):
         publisher.step()
     before = len(publisher.published)
@@ -108,6 +132,7 @@ def test_several_snapshots_come_in_any_order(seed: int) -> None:
         publisher.step()
     mapping = _consumer(_shuffled(random, publisher.published[before * (seed % 2) :]))
     assert mapping.as_dict() == publisher.mapping()
+    assert_profiles(mapping, publisher)
     assert mapping.missing == ()
 
 
@@ -129,6 +154,7 @@ def test_a_snapshot_brings_a_consumer_of_another_generation_right(seed: int) -> 
         lost.published + _shuffled(random, again.published + random.sample(lost.published, 5))
     )
     assert mapping.as_dict() == again.mapping()
+    assert_profiles(mapping, again)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -272,6 +298,7 @@ def test_a_consumer_of_redacted_changes_is_right(seed: int) -> None:
     snapshot = [each for each in publisher.published if isinstance(each, Snapshot)]
     mapping = _consumer(_shuffled(random, [*sent, *snapshot]))
     assert mapping.as_dict() == publisher.mapping()
+    assert_profiles(mapping, publisher)
     assert mapping.missing == ()
 
 

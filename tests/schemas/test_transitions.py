@@ -20,17 +20,31 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
+    NamedMembership,
+    NamedTrait,
     QuarantineReason,
     Redacted,
     Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
+    SnapshotMemberships,
     SnapshotStarted,
+    SnapshotStates,
+    SnapshotTraits,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
     entity_keys,
     from_json,
     make_snapshot_id,
     make_transition_id,
+    membership_subject,
+    state_subject,
     to_json,
     tombstones,
 )
@@ -41,6 +55,23 @@ _CHANGE: dict[str, Any] = {**_PLACE, "entity_type": "person", "entity_id": "per_
 _USER = NamedIdentifier(type="user_id", value="é")
 _SHARED = QuarantineReason(kind="limit", partner_type="user_id", limit=2, brought_by=_CAUSE)
 _SPLIT: dict[str, Any] = {"part_id": "per_2", "part": 1, "parts": 2}
+_PAGE: dict[str, Any] = {
+    **_PLACE, "snapshot": 1, "index": 1, "entity_type": "person", "entity_id": "per_1"
+}  # fmt: skip
+_NOON, _EVENING = "2026-01-05T12:00:00.000Z", "2026-01-05T18:00:00.000Z"
+_PLAN: dict[str, Any] = {
+    "name": "plan", "value": {"a": [1.5, None]}, "source": "app", "event_id": "e", "occurred_at": _NOON
+}  # fmt: skip
+_OWNED: dict[str, Any] = {
+    "group_id": "grp_1", "role": "owner", "started_at": _NOON, "ended_at": _EVENING
+}  # fmt: skip
+_SEATS: dict[str, Any] = {
+    "state_name": "seats", "state_value": "few", "state_numeric_value": 2.0, "state_entered_at": _NOON
+}  # fmt: skip
+_FEW = Interval(state_value="few", state_numeric_value=2, state_entered_at=_NOON, state_exited_at=_EVENING)
+_MANY = Interval(
+    state_value="many", state_numeric_value=None, state_entered_at=_EVENING, state_exited_at=None
+)
 
 _EVERY_KIND: list[tuple[Change | Snapshot, tuple[str, ...]]] = [
     (EntityCreated(**_CHANGE, identifiers=(_USER,)), ("per_1",)),
@@ -56,6 +87,12 @@ _EVERY_KIND: list[tuple[Change | Snapshot, tuple[str, ...]]] = [
     (IdentifierReleased(**_CHANGE, identifier=_USER, reason="unblocked"), ("per_1",)),
     (EntityErased(**_CHANGE, erased_ids=("per_1", "per_2")), ("per_1",)),
     (Redacted(**_CHANGE), ("per_1",)),
+    (TraitChanged(**_CHANGE, **_PLAN), ("per_1",)),
+    (MembershipStarted(**_CHANGE, group_id="grp_1", role=None, started_at=_NOON), ("per_1", "grp_1")),
+    (MembershipEnded(**_CHANGE, **_OWNED), ("per_1", "grp_1")),
+    (StateEntered(**_CHANGE, **_SEATS), ("per_1",)),
+    (StateExited(**_CHANGE, **_SEATS, state_exited_at=_EVENING), ("per_1",)),
+    (StateCorrected(**_CHANGE, state_name="seats", replaced=_FEW, intervals=(_MANY,)), ("per_1",)),
     (SnapshotStarted(**_PLACE, snapshot=1, index=0), ("acme",)),
     (
         SnapshotIdentifiers(
@@ -63,6 +100,9 @@ _EVERY_KIND: list[tuple[Change | Snapshot, tuple[str, ...]]] = [
         ),
         ("per_1",),
     ),
+    (SnapshotTraits(**_PAGE, traits=(NamedTrait(**_PLAN),)), ("per_1",)),
+    (SnapshotMemberships(**_PAGE, memberships=(NamedMembership(**_OWNED),)), ("per_1",)),
+    (SnapshotStates(**_PAGE, state_name="seats", intervals=(_FEW, _MANY)), ("per_1",)),
     (SnapshotEnded(**_PLACE, snapshot=1, index=2, entities=1, identifiers=1), ("acme",)),
 ]
 
@@ -120,10 +160,14 @@ def test_what_is_no_transition(line: bytes) -> None:
         (EntityCreated, {"identifiers": ()}),
         (EntitiesMerged, {"absorbed_id": "x", "moved": 0}),
         (EntitySplit, {**_SPLIT, "identifiers": ()}),
+        (TraitChanged, {**_PLAN, "source": None}),
+        (MembershipEnded, {**_OWNED, "started_at": None}),
+        (MembershipEnded, {**_OWNED, "ended_at": None}),
+        (StateCorrected, {"state_name": "seats", "replaced": None, "intervals": ()}),
     ],
 )
-def test_empty_changes_cannot_be_said(kind: Any, fields: dict[str, Any]) -> None:
-    """An entity begins with an identifier, and a merge or a split moves one at least."""
+def test_half_a_change_cannot_be_said(kind: Any, fields: dict[str, Any]) -> None:
+    """An entity begins with an identifier, a merge or a split moves one, a value was said by someone."""
     with pytest.raises(ValidationError):
         kind(**_CHANGE, **fields)
 
@@ -148,6 +192,32 @@ def test_a_cause_is_made_from_a_log_position() -> None:
     """The position of the causing event, in words."""
     position = log_position(1_767_607_200_000, "app", "e-1")
     assert Cause.at(*parse_position(position)) == _CAUSE
+
+
+def test_a_timer_is_a_cause_of_its_own() -> None:
+    """What came by the passing of time names the state, and when it became true."""
+    cause = Cause.of_timer("engagement", 1_767_607_200_000)
+    assert cause == Cause(source="nexus", event_id="timer:engagement", ingested_at="2026-01-05T10:00:00.000Z")
+
+
+def test_what_nobody_says_any_more_has_no_source() -> None:
+    """A trait may be unset by a fact, or because its facts went elsewhere."""
+    nobody = TraitChanged(**_CHANGE, name="plan", value=None, source=None, event_id=None, occurred_at=None)
+    assert from_json(to_json(nobody)) == nobody
+    unset = TraitChanged(**_CHANGE, **{**_PLAN, "value": None})
+    assert from_json(to_json(unset)) == unset
+
+
+def test_a_piece_makes_the_id_of_its_change() -> None:
+    """Of two roles, two states and two intervals each has its own, and no part runs into another."""
+    subjects = [
+        membership_subject("grp_1", None),
+        membership_subject("grp_1", "a"),
+        membership_subject("grp_1a", None),
+        state_subject("seats", _NOON),
+        state_subject("seats", _EVENING),
+    ]
+    assert len(set(subjects)) == len(subjects)
 
 
 def test_the_sequence_orders_changes() -> None:
