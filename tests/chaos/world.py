@@ -118,7 +118,7 @@ class World:
         self.processes.append(process)
         return process
 
-    def finish(self, *options: str, seconds: float = 60.0) -> Process:
+    def finish(self, *options: str, seconds: float = 100.0) -> Process:
         """Work off all that there is, in one process of two workers that ends by itself."""
         process = self.start("run", "--until-end", "--workers", "2", *options)
         process.ends_well(seconds)
