@@ -126,6 +126,7 @@ def _as_json(name: str, endpoint: Endpoint, standing: Standing, is_disabled: boo
         "place": endpoint.place,
         "disabled": is_disabled,
         "waiting": standing.waiting,
+        "waiting_since": _instant(standing.since_ms),
         "next_at": _instant(standing.next_ms),
         "delivered": standing.delivered,
         "delivered_at": _instant(standing.delivered_at_ms),
@@ -146,7 +147,7 @@ def _for_people(told: dict[str, Any]) -> Iterator[str]:
         f"{told['dropped']:,} dropped, {told['passed_over']:,} passed over as old news"
     )
     if told["waiting"]:
-        yield f"    next attempt {told['next_at']}"
+        yield f"    the oldest since {told['waiting_since']}; next attempt {told['next_at']}"
     if told["last_error"]:
         yield f"    last error {told['last_error_at']}: {told['last_error']}"
 

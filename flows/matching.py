@@ -4,6 +4,7 @@ The library is the one of CEL's own makers: conditions are checked for types whe
 microseconds each, and cannot run away (regular expressions are RE2's).
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -36,11 +37,22 @@ class Conditions:
         """The names of those that are true. What cannot be computed, as of a field that this transition does
         not have, is not true.
         """
-        try:
-            activation = self._env.Activation({"transition": transition})
-        except Exception:  # noqa: BLE001 -- as a number too large for CEL: no transition may stop the flow
-            return []
+        activation = self._env.Activation({"transition": _in_64_bits(transition)})
         return [name for name, compiled in self._compiled.items() if _holds(compiled, activation)]
+
+
+def _in_64_bits(value: Any) -> Any:
+    """The same with whole numbers as CEL has them; larger ones are rounded. With one that is too large no
+    condition on the transition could be computed, whatever it asks.
+    """
+    match value:
+        case dict():
+            return {name: _in_64_bits(one) for name, one in value.items()}
+        case list():
+            return [_in_64_bits(one) for one in value]
+        case int() if abs(value) >= 2**63:
+            return float(value) if abs(value) < 2**1023 else math.inf if value > 0 else -math.inf
+    return value
 
 
 def _holds(compiled: Any, activation: Any) -> bool:

@@ -117,8 +117,8 @@ class Endpoint(Section):
             is_good = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
         except ValueError:
             is_good = False
-        if not is_good or parts.scheme not in ("https", "http") or re.search(r"[\x00-\x20\x7f]", url):
-            raise ValueError("the URL must be like https://HOST/PATH, without user or password")
+        if not is_good or parts.scheme not in ("https", "http") or re.search(r"[^\x21-\x7e]", url):
+            raise ValueError("the URL must be like https://HOST/PATH, in ASCII, without user or password")
         if parts.scheme == "http" and not self.allow_private:
             raise ValueError("the URL must begin with https://; plain http needs allow_private: true")
 
@@ -204,12 +204,13 @@ class Digest(Section):
     def next_after(self, now_ms: int) -> int:
         """The next time it is due, in milliseconds."""
         zone: tzinfo = ZoneInfo(self.zone)
-        moment = datetime.fromtimestamp(now_ms / 1000, zone)
-        day = moment.date()
+        day = datetime.fromtimestamp(now_ms / 1000, zone).date()
         while True:
-            due = datetime.combine(day, time.fromisoformat(self.at), zone)
-            if due > moment:
-                return int(due.timestamp() * 1000)
+            # Compared as instants: of two times of one zone Python compares what the clock shows, and in an
+            # hour that comes twice that is in the past and in the future.
+            due_ms = int(datetime.combine(day, time.fromisoformat(self.at), zone).timestamp() * 1000)
+            if due_ms > now_ms:
+                return due_ms
             day += timedelta(days=1)
 
 

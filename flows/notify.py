@@ -15,19 +15,20 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from flows.matching import Conditions
 from flows.notices import Digest, Notifications
 from flows.resolve import Nowhere
-from flows.sending import Sender
+from flows.sending import Sender, fingerprint
 from flows.stopping import Steps, Stop
 from flows.transitions_reader import Published, Transitions
 from flows.wording import body_of, digest_of
@@ -44,6 +45,22 @@ _DIGEST = "digest"
 _ID = "id"
 
 Transition = dict[str, Any]
+
+
+class _Head(BaseModel):
+    """What every transition has. Of which kind it is, and what else it says, is for the rules to judge."""
+
+    model_config = ConfigDict(strict=True)
+
+    transition: str = Field(pattern=r"^[a-z_]{1,100}$")
+    transition_id: str = Field(pattern=r"^[\x21-\x7e]{1,100}$")  # it becomes a header
+    namespace: str
+    generation: int
+    number: int
+    entity_id: str = ""
+    entity_type: str = ""
+    erased_ids: list[str] = []
+    cause: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +133,26 @@ class _SourcePartition(StatelessSourcePartition[Batch]):
 
 
 class Reader:
-    """Reads transitions behind the cursor, while this process holds the lock.
+    """Reads the transitions of a namespace behind the cursor, while this process holds the lock.
 
-    `since_ms`: where to begin without a cursor. `no_more`: says that no more transitions will be published;
-    then the reader is worked off when all were read and `is_quiet` says that all that can be sent now was.
+    `endpoints`: those that are set; what waits for others is dropped. `since_ms`: where to begin without a
+    cursor. `no_more`: says that no more transitions will be published; then the reader is worked off when all
+    were read and `is_quiet` says that all that can be sent now was.
     """
 
     def __init__(
         self,
         deliveries: Deliveries,
         source: Transitions,
+        namespace: str,
+        endpoints: Collection[str],
         digest: "DigestClock | None",
         since_ms: int,
         no_more: Callable[[], bool] | None = None,
         is_quiet: Callable[[], bool] = lambda: True,
     ) -> None:
         self._deliveries, self._source, self._digest, self._since_ms = deliveries, source, digest, since_ms
+        self._namespace, self._endpoints = namespace, frozenset(endpoints)
         self._no_more, self._is_quiet = no_more, is_quiet
         self._token = secrets.token_hex(16)
         self._ours_until = self._renew_at = 0.0
@@ -169,6 +190,7 @@ class Reader:
 
     def _open(self) -> None:
         """Read on where the cursor stands. Of a topic that was made anew, from its beginning."""
+        self._deliveries.keep(self._endpoints)
         self._cursor = self._deliveries.cursor()
         identity = self._source.id()
         is_other = self._cursor.get(_ID, identity) != identity
@@ -190,7 +212,7 @@ class Reader:
         transitions = []
         for one in published:
             _, last = places[one.partition]
-            transition = _parsed(one)
+            transition = _parsed(one, self._namespace)
             if transition is not None:
                 sequence = (transition["generation"], transition["number"])
                 if sequence > last:
@@ -275,7 +297,7 @@ class Work:
                     tray.take_back(gone)
             if transition["transition"] != "redacted":
                 self._tell(transition, posts)
-        filled = {name: tray.post(self._senders[name].is_off()) for name, tray in posts.items()}
+        filled = {name: tray.post() for name, tray in posts.items()}
         changes = Counter(map(_kind, batch.transitions))
         return Matched(
             batch, {name: post for name, post in filled.items() if post}, frozenset(erased), changes
@@ -338,12 +360,12 @@ class _Tray:
         """Leave out what is about these entities."""
         self._notices = [one for one in self._notices if gone.isdisjoint(one.about)]
 
-    def post(self, is_disabled: bool) -> Post | None:
+    def post(self) -> Post | None:
         """What goes to the store; None for nothing."""
         if not self._notices and not self._old:
             return None
-        full = Post(self._endpoint.queue_limit, tuple(self._notices), self._old)
-        return replace(full, notices=(), unwanted=len(full.notices)) if is_disabled else full
+        limit, settings = self._endpoint.queue_limit, fingerprint(self._endpoint)
+        return Post(limit, settings, tuple(self._notices), self._old)
 
 
 class DigestClock:
@@ -392,25 +414,25 @@ class DigestClock:
             endpoint = self._notifications.endpoints[name]
             body = digest_of(endpoint, self._namespace, last["since"], now_ms, changed)
             notice = Notice(f"digest-{self._namespace}-{last['due']}", _DIGEST, body, (), now_ms)
-            posts[name] = Post(endpoint.queue_limit, (notice,))
+            posts[name] = Post(endpoint.queue_limit, fingerprint(endpoint), (notice,))
         return posts
 
 
-def _parsed(one: Published) -> Transition | None:
+def _parsed(one: Published, namespace: str) -> Transition | None:
     """The transition in a message; None for a tombstone, the copy for its second entity, what belongs to a
-    snapshot and so tells nothing new, and what is none.
+    snapshot and so tells nothing new, what is of another namespace, and what is none.
     """
     if one.data is None:
         return None
     try:
-        transition = from_json(one.data)
-        transition["generation"] + transition["number"]
-        is_second = one.key is not None and one.key != transition.get("entity_id", one.key)
-        is_snapshot = str(transition["transition"]).startswith("snapshot_")
-        return None if is_second or is_snapshot else transition
-    except (ValueError, TypeError, KeyError):
+        transition = from_json(one.data, allow_inf_nan=False)
+        head = _Head.model_validate(transition)
+    except (ValueError, ValidationError):
         log.warning("a message among the transitions is none; it is passed over")
         return None
+    is_second = one.key is not None and one.key != (head.entity_id or one.key)
+    is_told = head.namespace == namespace and not head.transition.startswith("snapshot_")
+    return transition if is_told and not is_second else None
 
 
 def _kind(transition: Transition) -> str:
@@ -427,7 +449,7 @@ def _age_ms(transition: Transition) -> int:
     """How long ago its cause came in."""
     try:
         return _now_ms() - parse_instant(transition["cause"]["ingested_at"], "cause")
-    except (KeyError, TypeError, BadMessage):
+    except (KeyError, TypeError, BadMessage):  # no instant: then it is as good as new
         return 0
 
 

@@ -163,6 +163,8 @@ def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], boo
     reader = notify.Reader(
         deliveries,
         parts.published(),
+        namespace,
+        notifications.endpoints,
         clock,
         int(time.time() * 1000) - oldest_ms,
         no_more,

@@ -76,12 +76,6 @@ class Sender:
             self._next_look = 0.0
             self._turn.notify_all()
 
-    def is_off(self) -> bool:
-        """Whether the endpoint is gone, under the settings that it has."""
-        with self._turn:
-            self._learn()
-            return self._is_disabled
-
     def finish(self, deadline: float) -> None:
         """Wait until nothing is in hand: or what was just delivered would be sent again."""
         with self._turn:
@@ -193,9 +187,7 @@ class Sender:
         if not outcome.is_down:
             return
         first, longest = _HOLD_S
-        pause_s = outcome.retry_after_s
-        if pause_s is None:
-            pause_s = min(first * 2 ** min(self._failures, 10), longest)
+        pause_s = outcome.retry_after_s or min(first * 2 ** min(self._failures, 10), longest)
         self._failures += 1
         self._held_ms = now + int(pause_s * 1000)
         if self._failures == 1:

@@ -153,9 +153,9 @@ class TopicTransitions:
         try:
             self._look()
             found = self._consumer.consume(_MOST, timeout=self._wait_s)
+            return [self._published(one) for one in found if not self._is_passing(one.error())]
         except KafkaException as error:
             raise self._translated(error) from error
-        return [self._published(one) for one in found if not self._is_passing(one.error())]
 
     def _look(self) -> None:
         """Read new partitions, too, from their beginning."""
@@ -170,7 +170,9 @@ class TopicTransitions:
     def _is_passing(self, error: KafkaError | None) -> bool:
         if error is None:
             return False
-        if error.fatal() or not error.retriable():
+        if error.fatal():
+            raise KafkaException(error)
+        if not error.retriable():
             log.warning("topic %s: %s", self.topic, error.str())
         return True
 

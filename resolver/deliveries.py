@@ -18,6 +18,7 @@ import redis
 
 from resolver.keys import Keys
 from resolver.redis_store import script, translated
+from schemas.errors import StoreCorrupt
 
 End = Literal["delivered", "again", "failed", "gone"]
 
@@ -46,14 +47,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a batch brings one endpoint: notices, how many matched and were too old, how many come while it is
-    disabled.
+    """What a batch brings one endpoint: notices, and how many matched and were too old. `limit`: how many may
+    wait. `settings`: which ones the endpoint has; under those with which it was gone it gets nothing.
     """
 
     limit: int
+    settings: str
     notices: tuple[Notice, ...] = ()
     old: int = 0
-    unwanted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an endpoint stands. Counts, instants (ms, 0: never), and what came of the last attempts."""
+    """How an endpoint stands. Counts, instants (ms, 0: never), and what came of the last attempts.
+
+    `since_ms`: since when the oldest waits; `next_ms`: when the next attempt is due.
+    """
 
     waiting: int = 0
+    since_ms: int | None = None
     next_ms: int | None = None
     taken: int = 0
     delivered: int = 0
@@ -148,11 +153,25 @@ class Deliveries:
             words += [kind, count]
         for endpoint, post in posts.items():
             keys += self._keys.notices(endpoint)
-            words += [post.limit, post.old, post.unwanted, len(post.notices)]
+            words += [post.limit, post.old, post.settings, len(post.notices)]
             for notice in post.notices:
                 words += [notice.id, notice.record()]
         with translated():
             return bool(self._enqueue(keys, words))
+
+    def keep(self, endpoints: Collection[str]) -> None:
+        """These are the endpoints that are set: forget all others, with what waits for them."""
+        with translated():
+            for name in self.endpoints() - set(endpoints):
+                gone = self._redis.pipeline().delete(*self._keys.notices(name))
+                gone.srem(self._keys.notices_endpoints, name).execute()
+            if endpoints:
+                self._redis.sadd(self._keys.notices_endpoints, *endpoints)
+
+    def endpoints(self) -> set[str]:
+        """Those for which something may wait."""
+        with translated():
+            return {name.decode() for name in self._redis.smembers(self._keys.notices_endpoints)}
 
     def forget(self, endpoints: Collection[str], ids: Collection[str]) -> int:
         """Take back what waits about these entities; how many those were."""
@@ -211,17 +230,19 @@ class Deliveries:
 
     def standing(self, endpoint: str) -> Standing:
         """Everything about an endpoint."""
-        waiting, due, _, standing, recent = self._keys.notices(endpoint)
+        waiting, due, order, standing, recent = self._keys.notices(endpoint)
         with translated():
             pipeline = self._redis.pipeline()
-            pipeline.hlen(waiting).zrange(due, 0, 0, withscores=True).hgetall(standing).lrange(recent, 0, -1)
-            count, first, found, told = pipeline.execute()
+            pipeline.hlen(waiting).zrange(due, 0, 0, withscores=True).zrange(order, 0, 0)
+            count, first, oldest, found, told = pipeline.hgetall(standing).lrange(recent, 0, -1).execute()
+            record = self._redis.hget(waiting, oldest[0]) if oldest else None  # None: it was just delivered
         fields = {name.decode(): value.decode() for name, value in found.items()}
         counts = {
             name: int(fields.get(name, 0)) for name in ("taken", "delivered", "failed", "dropped", "old")
         }
         return Standing(
             count,
+            json.loads(record)["since"] if record else None,
             int(first[0][1]) if first else None,
             **counts,
             delivered_at_ms=int(fields.get("delivered_at", 0)),
@@ -231,6 +252,18 @@ class Deliveries:
             disabled=fields.get("disabled", ""),
             recent=tuple(json.loads(one) for one in told),
         )
+
+    def check(self) -> None:
+        """What waits has a place in the queue and an instant, and nothing else has. StoreCorrupt if not."""
+        for endpoint in sorted(self.endpoints()):
+            waiting, due, order, *_ = self._keys.notices(endpoint)
+            with translated():
+                pipeline = self._redis.pipeline()
+                found = pipeline.hkeys(waiting).zrange(due, 0, -1).zrange(order, 0, -1).execute()
+            records, dues, places = map(set, found)
+            if not records == dues == places:
+                odd = sorted((records ^ dues) | (records ^ places))[:5]
+                raise StoreCorrupt(f"notices for {endpoint}: waiting, due and order differ in {odd}")
 
     def enable(self, endpoint: str) -> None:
         """Forget that the endpoint was gone, and leave it alone no longer."""

@@ -180,6 +180,11 @@ class Keys:
         """STRING token of the one process that notifies, with a time to live."""
         return self._key("notices:lock")
 
+    @property
+    def notices_endpoints(self) -> str:
+        """SET of the endpoints for which something may wait."""
+        return self._key("notices:endpoints")
+
     def notices(self, endpoint: str) -> list[str]:
         """What waits for an endpoint: waiting, HASH id -> record; due, ZSET id -> ms; order, ZSET id -> place
         in the queue; standing, HASH of counts and what came last; recent, LIST of the last outcomes, JSON.
@@ -214,7 +219,7 @@ class Keys:
     def all(self) -> list[str]:
         """Every key of the namespace, but those of each endpoint (`notices`)."""
         work = (self.staged, self.doomed, self.worker, self.redacted)
-        notices = (self.notices_cursor, self.notices_changes, self.notices_lock)
+        notices = (self.notices_cursor, self.notices_changes, self.notices_lock, self.notices_endpoints)
         publishing = (self.cursor, self.lock, self.snapshot)
         return [*self.apply, *work, self.topics, self.rewinds, *publishing, *notices]
 

@@ -34,6 +34,7 @@ _IDLE_S = 30.0  # a connection that rested longer is not used again
 _LONGEST_PAUSE_S = 24 * 3600.0  # that an endpoint may ask for
 _DOWN = {429, 502, 503, 504}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # whatever IPv6 has given out to the public
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -53,6 +54,7 @@ class Poster:
         self._port = parts.port or (443 if self._is_tls else 80)
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout_s, self._allow_private, self._ca_file = timeout_s, allow_private, ca_file
+        self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._used = 0.0
 
@@ -65,7 +67,7 @@ class Poster:
         try:
             try:
                 return self._attempt(body, headers, deadline)
-            except (http.client.RemoteDisconnected, ConnectionError):
+            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
                 self.close()
                 if not is_used:
                     raise
@@ -118,10 +120,12 @@ class Poster:
         return host if self._port == (443 if self._is_tls else 80) else f"{host}:{self._port}"
 
     def _socket(self, deadline: float) -> socket.socket:
+        """A connection to the first address that takes one; none of them may use up the time of all."""
         error: OSError = Refused(f"{self._host} has no address")
-        for address in self._addresses():
+        addresses = self._addresses()
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                return socket.create_connection((address, self._port), _left(deadline))
+                return socket.create_connection((address, self._port), _left(deadline) / left)
             except OSError as failure:
                 error = failure
         raise error
@@ -139,9 +143,10 @@ class Poster:
     def _secured(self, plain: socket.socket, deadline: float) -> socket.socket:
         if not self._is_tls:
             return plain
-        context = ssl.create_default_context(cafile=self._ca_file)
+        if self._context is None:  # to read all certificates takes longer than to send
+            self._context = ssl.create_default_context(cafile=self._ca_file)
         plain.settimeout(_left(deadline))
-        return context.wrap_socket(plain, server_hostname=self._host)
+        return self._context.wrap_socket(plain, server_hostname=self._host)
 
 
 class _Timed(io.RawIOBase):
@@ -152,8 +157,10 @@ class _Timed(io.RawIOBase):
         self.deadline, self._socket = deadline, plain
 
     def sendall(self, data: Any) -> None:
-        self._socket.settimeout(_left(self.deadline))
-        self._socket.sendall(data)
+        rest = memoryview(data)
+        while rest:  # piece by piece: over TLS `sendall` would wait anew for each
+            self._socket.settimeout(_left(self.deadline))
+            rest = rest[self._socket.send(rest) :]
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Reading(self))
@@ -184,10 +191,10 @@ class _Reading(io.RawIOBase):
 def is_public(address: str) -> bool:
     """Whether an address is one of the public internet, and not one that leads elsewhere in disguise."""
     parsed: Address = ipaddress.ip_address(address.partition("%")[0])
-    inner = _inside(parsed) if isinstance(parsed, ipaddress.IPv6Address) else None
-    if inner is not None:
-        return _is_public(inner)
-    return _is_public(parsed)
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return _is_public(parsed)
+    inner = _inside(parsed)
+    return _is_public(inner) if inner is not None else parsed in _UNICAST and _is_public(parsed)
 
 
 def _is_public(address: Address) -> bool:

@@ -16,6 +16,7 @@ from typing import Literal
 from sinks.notices import Outcome
 
 _LONGEST_SUBJECT = 200
+_CUT_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,10 @@ class Mail:
 
     def _send(self, message: EmailMessage) -> None:
         """All of it within the time limit: smtplib's own is for each wait alone."""
-        ended = threading.Event()
+        done, is_late = threading.Event(), threading.Event()
         server = self._unconnected()
-        timer = threading.Timer(self._timeout_s, _cut, (server, ended))
-        timer.daemon = True
-        timer.start()
+        watching = (server, self._timeout_s, done, is_late)
+        threading.Thread(target=_cut_when_late, args=watching, daemon=True).start()
         try:
             server.connect(self._mailbox.host, self._mailbox.port)
             server.ehlo_or_helo_if_needed()
@@ -80,9 +80,9 @@ class Mail:
                 server.login(self._mailbox.user, self._mailbox.password or "")
             server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
-            raise TimeoutError if ended.is_set() else error from None
+            raise TimeoutError if is_late.is_set() else error from None
         finally:
-            timer.cancel()
+            done.set()
             server.close()
 
     def _unconnected(self) -> smtplib.SMTP:
@@ -104,12 +104,19 @@ def one_line(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:_LONGEST_SUBJECT]
 
 
-def _cut(server: smtplib.SMTP, ended: threading.Event) -> None:
-    ended.set()
-    plain = server.sock
-    if plain is not None:
-        with suppress(OSError):
-            plain.shutdown(socket.SHUT_RDWR)
+def _cut_when_late(
+    server: smtplib.SMTP, timeout_s: float, done: threading.Event, is_late: threading.Event
+) -> None:
+    """Cut the connection when the time is up, and again until the attempt has ended: it may be one that was
+    not there yet, or that TLS has taken over since.
+    """
+    done.wait(timeout_s)
+    while not done.wait(_CUT_S):
+        is_late.set()
+        plain = server.sock
+        if plain is not None:
+            with suppress(OSError):
+                plain.shutdown(socket.SHUT_RDWR)
 
 
 def _told(error: Exception) -> str:

@@ -4,12 +4,13 @@
 --        order (ZSET id -> place), standing (HASH), recent (LIST)
 -- ARGV   1 now, ms  2 n, then n times: field of the cursor, value expected, value
 --        m, then m times: field of the changes, how many
---        then for each endpoint: most that may wait; how many were too old; how many it did not want; k, then k times:
+--        then for each endpoint: most that may wait; how many were too old; which settings it has; k, then k times:
 --        id, record
 -- Reply  1, or 0 and nothing done when the cursor is not where expected
 -- Cost   linear in what is given
 --
--- Beyond what may wait the oldest are dropped, and counted.
+-- Beyond what may wait the oldest are dropped, and counted; so is everything while the endpoint is gone under the settings
+-- that it has.
 local at = 0
 local function next_one() at = at + 1; return ARGV[at] end
 local function next_number() return tonumber(next_one()) end
@@ -34,10 +35,11 @@ for i = 3, #KEYS, 5 do
   local waiting, due, order, standing = KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3]
   local most = next_number()
   redis.call('HINCRBY', standing, 'old', next_one())
-  redis.call('HINCRBY', standing, 'dropped', next_one())
-  for _ = 1, next_number() do
-    local id = next_one()
-    if redis.call('HSETNX', waiting, id, next_one()) == 1 then
+  local is_gone, count = redis.call('HGET', standing, 'disabled') == next_one(), next_number()
+  if is_gone then redis.call('HINCRBY', standing, 'dropped', count) end
+  for _ = 1, count do
+    local id, record = next_one(), next_one()
+    if not is_gone and redis.call('HSETNX', waiting, id, record) == 1 then
       redis.call('ZADD', due, now, id)
       redis.call('ZADD', order, redis.call('HINCRBY', standing, 'taken', 1), id)
     end

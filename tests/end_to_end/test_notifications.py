@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def settings(folder: Path, to: Receiver, more: str = "") -> None:
     (folder / "nexus.yaml").write_text(f"""
 notifications:
   endpoints:
-    crm: {{webhook: "{to.url}", secrets: [{SECRET}], allow_private: true}}
+    crm: {{webhook: "{to.url}", secrets: [{SECRET}], allow_private: true, timeout_s: 60, concurrency: 1}}
   rules:
     merged:
       when: transition.transition == "entities_merged"
@@ -119,6 +120,13 @@ def test_a_dead_endpoint_does_not_hold_up_a_run(tmp_path: Path, told: Receiver) 
     done = nexus.ok("run", "--until-end", "--source", story(tmp_path), "--as", "segment")
     assert "2 notices enqueued, 0 delivered" in done.err
     assert "2 waiting" in nexus.ok("notifications").out
+    assert re.search(r"ok  notifications: 2 wait, the oldest for \d+ s; 0 given up$", checked(nexus))
+
+
+def checked(nexus: Nexus) -> str:
+    """What `nexus check` says of notifications; it found nothing wrong."""
+    (line,) = [one for one in nexus.ok("check").out.splitlines() if " notifications: " in one]
+    return line
 
 
 def test_gone_is_shown_and_enabled_again(tmp_path: Path, told: Receiver) -> None:
@@ -129,6 +137,7 @@ def test_gone_is_shown_and_enabled_again(tmp_path: Path, told: Receiver) -> None
     nexus.ok("run", "--until-end", "--source", story(tmp_path), "--as", "segment")
     shown = nexus.run("notifications")
     assert (shown.code, "DISABLED" in shown.out) == (1, True)
+    assert "warning  notifications: 0 wait; 2 given up; disabled: crm" in checked(nexus)
     nexus.ok("notifications", "enable", "crm")
     nexus.ok("notifications")
     assert "delivered" in nexus.ok("notifications", "test", "crm").out

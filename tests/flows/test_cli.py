@@ -323,12 +323,8 @@ def test_an_export_ends_when_its_reader_has_seen_enough(told: Path) -> None:
 def test_a_check_looks_at_everything(told: Path) -> None:
     """Settings, input, store, outbox and invariants are ok; that no secret is set is a warning."""
     found = {one["check"]: one["verdict"] for one in answers(nexus(told, "check", "--json"))}
-    assert found == {
-        **dict.fromkeys(
-            ("settings", "input", "store", "operations", "outbox", "pending", "invariants"), "ok"
-        ),
-        "secret": "warning",
-    }
+    well = ("settings", "input", "store", "operations", "outbox", "pending", "notifications", "invariants")
+    assert found == {**dict.fromkeys(well, "ok"), "secret": "warning"}
 
 
 def test_no_command_shows_a_bar_to_a_program(told: Path) -> None:

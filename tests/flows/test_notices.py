@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows.matching import Conditions
-from flows.notices import Digest, filled
+from flows.notices import Digest, filled, key_of
 from flows.settings import Settings, load
 from schemas.errors import SettingsError
 from schemas.instants import parse_instant
+from schemas.transitions import (
+    Cause,
+    Change,
+    EntitiesMerged,
+    IdentifierQuarantined,
+    NamedIdentifier,
+    QuarantineReason,
+    StateEntered,
+    to_json,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 GOOD = f"""
@@ -58,6 +71,7 @@ WRONG = [
     ("to: [crm]", "to: [crn]", "line 3", "no endpoint crn"),
     ("https://crm", "http://crm", "line 5", "https://"),
     ("https://crm", "https://ada:pw@crm", "line 5", "without user"),
+    ("https://crm", "https://bücher.crm", "line 5", "in ASCII"),
     (SECRET, "whsec_short", "line 5", "whsec_"),
     (f", secrets: [{SECRET}]", "", "line 5", "needs one or more"),
     ("team@acme.example", "Team <team@acme.example>", "line 7", "addresses"),
@@ -112,7 +126,14 @@ def test_a_condition_that_cannot_be_computed_is_not_true() -> None:
     )
     transition = {"kind": "k", "moved": "many", "identifiers": [{"value": "ada@acme.example"}]}
     assert conditions.true_of(transition) == ["either", "list"]
-    assert conditions.true_of({"moved": 2**80}) == []
+
+
+def test_a_number_too_large_for_a_condition_hides_nothing_else() -> None:
+    """It is rounded, and what else the transition says is true as before."""
+    conditions = Conditions({"kind": 'transition.kind == "k"', "large": "transition.value > 5"})
+    for value in (2**80, 10**400):
+        assert conditions.true_of({"kind": "k", "value": value}) == ["kind", "large"]
+    assert conditions.true_of({"kind": "k", "value": [{"deep": -(2**80)}]}) == ["kind"]
 
 
 def test_a_digest_is_due_at_its_hour_wherever_the_clocks_change() -> None:
@@ -122,3 +143,76 @@ def test_a_digest_is_due_at_its_hour_wherever_the_clocks_change() -> None:
     second = digest.next_after(first)
     assert first == parse_instant("2026-03-28T07:00:00Z", "due")
     assert second == parse_instant("2026-03-29T06:00:00Z", "due")
+
+
+def test_a_digest_is_due_once_in_an_hour_that_comes_twice() -> None:
+    """Clocks are put back from 03:00 to 02:00: who looks at the second 02:10 waits for the next day."""
+    digest = Digest(at="02:30", to=("team",), zone="Europe/Berlin")
+    for now, due in (
+        ("2026-10-24T23:00:00Z", "2026-10-25T00:30:00Z"),
+        ("2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+        ("2026-10-25T01:10:00Z", "2026-10-26T01:30:00Z"),
+    ):
+        assert digest.next_after(parse_instant(now, "now")) == parse_instant(due, "due")
+
+
+def examples() -> list[str]:
+    """The YAML that docs/notifications.md shows."""
+    page = (ROOT / "docs" / "notifications.md").read_text()
+    return re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_what_the_page_shows_is_understood(tmp_path: Path) -> None:
+    """The examples of docs/notifications.md can be pasted; the second names an endpoint to be added."""
+    first, second = examples()
+    assert settings(tmp_path, first).notifications.are_set
+    team = "  endpoints: {team: {mail: {to: [a@b.example], sender: n@b.example, host: b.example}}}\n"
+    found = settings(tmp_path, second + team).notifications
+    assert found.digest is not None
+
+
+def test_the_page_and_the_template_name_the_same_secret() -> None:
+    """It says what it is: one to be replaced."""
+    told = key_of(found[0]) if (found := re.findall(r"whsec_\w+", examples()[0])) else b""
+    assert told == b"replace me by one of your own!"
+
+
+CAUSE = Cause(source="crm", event_id="e-1", ingested_at="2026-01-05T10:00:00.000Z")
+HEAD: dict[str, Any] = {
+    "transition_id": "t", "namespace": "n", "generation": 1, "number": 1, "entity_type": "person",
+    "entity_id": "per_1", "cause": CAUSE,
+}  # fmt: skip
+
+
+def entered(state_name: str, state_value: str) -> StateEntered:
+    """Somebody came into a state."""
+    at = "2026-01-05T10:00:00.000Z"
+    value: dict[str, Any] = {"state_value": state_value, "state_numeric_value": None}
+    return StateEntered(**HEAD, state_name=state_name, **value, state_entered_at=at)
+
+
+SHIPPED: dict[str, Change] = {
+    "one_customer": EntitiesMerged(**HEAD, absorbed_id="per_2", moved=1),
+    "shared_identifier": IdentifierQuarantined(
+        **HEAD,
+        identifier=NamedIdentifier(type="email", value="team@acme.example"),
+        reason=QuarantineReason(kind="blocked"),
+    ),
+    "new_paying_customer": entered("billing_lifecycle", "active"),
+    "payment_failed": entered("billing_lifecycle", "past_due"),
+    "setup_abandoned": entered("setup", "abandoned"),
+    "customer_dormant": entered("activity", "dormant"),
+}
+
+
+def test_each_rule_that_ships_means_what_it_says() -> None:
+    """Each rule of flows/notifications.yaml is true of its transition alone, and its text names whom."""
+    rules = load({}, ROOT / "flows" / "notifications.yaml").notifications.rules
+    assert set(rules) == set(SHIPPED)
+    conditions = Conditions({name: rule.when for name, rule in rules.items()})
+    for name, transition in SHIPPED.items():
+        told = json.loads(to_json(transition))
+        assert conditions.true_of(told) == [name]
+        text = filled(rules[name].text, {"transition": told}, str)
+        assert "per_1" in text or "team@acme.example" in text
+        assert "  " not in text

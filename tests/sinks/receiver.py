@@ -76,6 +76,7 @@ class Receiver:
     port: int = 0
     scheme: str = "http"
     received: list[Received] = field(default_factory=list)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
@@ -85,8 +86,10 @@ class Receiver:
     def take(self, handler: BaseHTTPRequestHandler) -> None:
         """Remember a request, and answer it."""
         body = handler.rfile.read(int(handler.headers["content-length"]))
-        self.received.append(Received(dict(handler.headers.items()), body, time.monotonic()))
-        self.answers[min(len(self.received), len(self.answers)) - 1](handler)
+        with self._turn:
+            self.received.append(Received(dict(handler.headers.items()), body, time.monotonic()))
+            answer = self.answers[min(len(self.received), len(self.answers)) - 1]
+        answer(handler)
 
 
 class _Server(ThreadingHTTPServer):
