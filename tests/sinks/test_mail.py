@@ -118,9 +118,7 @@ def test_without_tls_nothing_is_sent(inbox: tuple[Inbox, int]) -> None:
     assert handler.messages == []
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Requiring AUTH while not requiring TLS"
-)  # it is TLS from the first byte on
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # it is TLS all along
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
 @pytest.mark.parametrize(("tls", "option"), [("tls", "ssl_context"), ("starttls", "tls_context")])
 def test_a_certificate_must_be_trusted(tmp_path: Path, tls: str, option: str) -> None:
