@@ -316,6 +316,8 @@ class Work:
         def write() -> None:
             if matched.erased:
                 self._deliveries.forget(tuple(self._senders), matched.erased)
+                for sender in self._senders.values():
+                    sender.recall()
             steps = matched.batch.steps
             moved.append(self._deliveries.enqueue(_now_ms(), steps, matched.changes, matched.posts))
 

@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -30,6 +31,7 @@ SCHEDULE_S: Final = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_4
 _JITTER = 0.1  # of a pause: or what failed together comes again together
 _LATE_S = 12 * 3600  # how much longer than its schedule a notice may take, as when nothing ran for a while
 _LOOK_S = 0.5
+_AT_ONCE = 32  # notices that are read together, and written down together
 _HOLD_S = (0.5, 60.0)  # an endpoint that is down is left alone so long, doubled each time up to the second
 _GONE_S = 5.0  # how often it is looked whether an endpoint that is gone is enabled again
 _AWAY_S = 1.0  # after the store did not answer
@@ -55,7 +57,10 @@ class Sender:
         self._is_ours, self._schedule_s = is_ours, schedule_s
         self._settings = fingerprint(endpoint)
         self._turn = threading.Condition()
+        self._ready: deque[Notice] = deque()
         self._in_flight: set[str] = set()
+        self._writing = threading.Lock()
+        self._ended: list[tuple[Notice, Attempt]] = []
         self._failures = self._held_ms = 0
         self._next_look = 0.0
         self._is_known = False
@@ -75,6 +80,11 @@ class Sender:
         with self._turn:
             self._next_look = 0.0
             self._turn.notify_all()
+
+    def recall(self) -> None:
+        """Something that waited was taken back: look again what is there."""
+        with self._turn:
+            self._ready.clear()
 
     def finish(self, deadline: float) -> None:
         """Wait until nothing is in hand: or what was just delivered would be sent again."""
@@ -105,6 +115,7 @@ class Sender:
     def _send(self, sink: NoticeSink) -> None:
         while not self._stop.requested:
             try:
+                self._write()  # what the store did not take
                 notice = self._next()
                 if notice is not None:
                     self._attempt(sink, notice)
@@ -122,17 +133,16 @@ class Sender:
         with self._turn:
             pause_s = self._pause()
             if pause_s > 0:
+                self._ready.clear()
                 self._turn.wait(pause_s)
                 return None
-            for notice_id in self._due(len(self._in_flight) + 1):
-                notice = (
-                    None if notice_id in self._in_flight else self._deliveries.notice(self._name, notice_id)
-                )
-                if notice is not None:
-                    self._in_flight.add(notice_id)
-                    return notice
-            self._next_look = time.monotonic() + _LOOK_S
-            return None
+            if not self._ready:
+                self._look()
+            if not self._ready:
+                return None
+            notice = self._ready.popleft()
+            self._in_flight.add(notice.id)
+            return notice
 
     def _pause(self) -> float:
         """Seconds until it is worth looking."""
@@ -146,22 +156,55 @@ class Sender:
         if self._failures and self._in_flight:
             return _LOOK_S
         held_s = min((self._held_ms - _now_ms()) / 1000, _LOOK_S)
-        return max(held_s, self._next_look - time.monotonic())
+        return held_s if self._ready else max(held_s, self._next_look - time.monotonic())
+
+    def _look(self) -> None:
+        """Read what is due and in nobody's hands: several at once, for each call costs as much as sending."""
+        due = self._due(len(self._in_flight) + _AT_ONCE)
+        ids = [one for one in due if one not in self._in_flight]
+        self._ready.extend(self._deliveries.notices(self._name, ids))
+        if self._ready:
+            self._turn.notify_all()
+        else:
+            self._next_look = time.monotonic() + _LOOK_S
 
     def _due(self, most: int) -> list[str]:
         return self._deliveries.due(self._name, _now_ms(), most)
 
     def _attempt(self, sink: NoticeSink, notice: Notice) -> None:
+        outcome = sink.send(notice.id, notice.body.encode())
+        with self._turn:
+            self._ended.append((notice, self._judge(notice, outcome)))
+        self._write()
+
+    def _write(self) -> None:
+        """Write down how attempts ended: one thread for all, while the others go on sending, for each call is
+        synced to the disk. What is not written down yet stays in hand, so nobody attempts it again.
+        """
+        while self._ended and self._writing.acquire(blocking=len(self._ended) >= _AT_ONCE):
+            try:
+                self._write_once()
+            finally:
+                self._writing.release()
+
+    def _write_once(self) -> None:
+        with self._turn:
+            ended, self._ended = self._ended, []
+        if not ended:
+            return  # it was done while this thread waited for its turn
         try:
-            outcome = sink.send(notice.id, notice.body.encode())
+            self._deliveries.attempted(self._name, ended)
+        except BaseException:
             with self._turn:
-                attempt = self._judge(notice, outcome)
-            self._deliveries.attempted(self._name, notice, attempt)
-        finally:
-            with self._turn:
-                self._in_flight.discard(notice.id)
-                self._next_look = 0.0
-                self._turn.notify()
+                self._ended = ended + self._ended  # for the next one who writes
+            raise
+        self._let_go({notice.id for notice, _ in ended})
+
+    def _let_go(self, ids: set[str]) -> None:
+        with self._turn:
+            self._in_flight -= ids
+            self._next_look = 0.0
+            self._turn.notify()
 
     def _judge(self, notice: Notice, outcome: Outcome) -> Attempt:
         now = _now_ms()

@@ -11,7 +11,7 @@ What may be relied on:
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import redis
@@ -194,37 +194,21 @@ class Deliveries:
             found = self._redis.zrangebyscore(self._keys.notices(endpoint)[1], "-inf", now_ms, 0, most)
         return [one.decode() for one in found]
 
-    def notice(self, endpoint: str, notice_id: str) -> Notice | None:
-        """A notice that waits, or None."""
-        waiting, due, *_ = self._keys.notices(endpoint)
+    def notices(self, endpoint: str, ids: Sequence[str]) -> list[Notice]:
+        """Those of them that wait."""
+        if not ids:
+            return []
         with translated():
-            record = self._redis.hget(waiting, notice_id)
-            if record is None:
-                self._redis.zrem(due, notice_id)
-                return None
-        told = json.loads(record)
-        return Notice(
-            notice_id, told["rule"], told["body"], tuple(told["about"]), told["since"], told["attempts"]
-        )
+            found = self._redis.hmget(self._keys.notices(endpoint)[0], ids)
+        return [_noticed(notice_id, record) for notice_id, record in zip(ids, found, strict=True) if record]
 
-    def attempted(self, endpoint: str, notice: Notice, attempt: Attempt) -> bool:
-        """Write down how an attempt ended; False when the notice was taken back, or attempted by another."""
-        after = Notice(
-            notice.id, notice.rule, notice.body, notice.about, notice.since_ms, notice.attempts + 1
-        )
-        told = {"id": notice.id, "notification": notice.rule, "attempt": notice.attempts + 1}
-        told |= {"at": attempt.at_ms, "outcome": attempt.end, "error": attempt.error}
-        words: list[str | int] = [
-            notice.id,
-            notice.record(),
-            attempt.end,
-            attempt.at_ms,
-            attempt.again_ms,
-            after.record(),
-        ]
-        words += [json.dumps(told), attempt.error, attempt.held_ms, attempt.settings]
+    def attempted(self, endpoint: str, attempts: Sequence[tuple[Notice, Attempt]]) -> int:
+        """Write down how attempts ended, in their order. How many those were: not notices that were taken
+        back, or attempted by another.
+        """
+        words = [word for notice, attempt in attempts for word in _told(notice, attempt)]
         with translated():
-            return bool(self._attempted(self._keys.notices(endpoint), words))
+            return int(self._attempted(self._keys.notices(endpoint), words))
 
     # how it stands
 
@@ -269,3 +253,19 @@ class Deliveries:
         """Forget that the endpoint was gone, and leave it alone no longer."""
         with translated():
             self._redis.hdel(self._keys.notices(endpoint)[3], "disabled", "held_until")
+
+
+def _noticed(notice_id: str, record: bytes) -> Notice:
+    told = json.loads(record)
+    return Notice(
+        notice_id, told["rule"], told["body"], tuple(told["about"]), told["since"], told["attempts"]
+    )
+
+
+def _told(notice: Notice, attempt: Attempt) -> list[str | int]:
+    """An attempt, as the script takes it."""
+    after = replace(notice, attempts=notice.attempts + 1)
+    told = {"id": notice.id, "notification": notice.rule, "attempt": after.attempts}
+    told |= {"at": attempt.at_ms, "outcome": attempt.end, "error": attempt.error}
+    ended = (notice.id, notice.record(), attempt.end, attempt.at_ms, attempt.again_ms, after.record())
+    return [*ended, json.dumps(told), attempt.error, attempt.held_ms, attempt.settings]

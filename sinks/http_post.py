@@ -125,9 +125,12 @@ class Poster:
         addresses = self._addresses()
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                return socket.create_connection((address, self._port), _left(deadline) / left)
+                plain = socket.create_connection((address, self._port), _left(deadline) / left)
             except OSError as failure:
                 error = failure
+            else:
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the body follows the headers
+                return plain
         raise error
 
     def _addresses(self) -> list[str]:

@@ -19,9 +19,9 @@ from flows.notify import DigestClock, Matched, Reader, Work
 from flows.sending import SCHEDULE_S, Sender
 from flows.stopping import Stop
 from flows.transitions_reader import LogTransitions, Published, Transitions
-from resolver.deliveries import Deliveries, Notice
+from resolver.deliveries import Attempt, Deliveries, Notice
 from resolver.keys import Keys
-from schemas.errors import StoreCorrupt
+from schemas.errors import StoreCorrupt, StoreUnavailable
 from schemas.instants import format_instant
 from sinks.segments import SegmentedLog
 from tests.end_to_end.programs import eventually
@@ -316,6 +316,46 @@ def test_a_failure_is_tried_again_under_the_same_id(world: World) -> None:
     assert [one["outcome"] for one in world.deliveries.standing("crm").recent] == ["delivered", "again"]
 
 
+def test_what_the_store_did_not_take_is_written_down_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away just after a delivery: nothing is sent a second time, and nothing stays in hand."""
+    crm = world.endpoint("crm")
+    world.publish(transition(1), transition(2))
+    process = world.process()
+    process.step()
+    attempted, failures = world.deliveries.attempted, [StoreUnavailable("away")]
+
+    def away_once(*given: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return attempted(*given)
+
+    monkeypatch.setattr(world.deliveries, "attempted", away_once)
+    process.send()
+    until(lambda: world.deliveries.standing("crm").delivered == 2, "both are written down")
+    until(process.quiet, "nothing is in hand")
+    assert sorted(ids(crm)) == ["t-1-for_crm", "t-2-for_crm"]
+
+
+def test_attempts_are_written_down_together_in_their_order(world: World) -> None:
+    """Each counts once; what was taken back meanwhile does not, nor what stands behind a 410."""
+    world.endpoint("crm")
+    world.publish(*(transition(number) for number in range(1, 6)))
+    world.process().step()
+    store = world.deliveries
+    one, two, three, four, five = store.notices("crm", store.due("crm", now_ms(), 5))
+    store.forget(["crm"], ["per_5"])
+    sent, again = Attempt("delivered", now_ms()), Attempt("again", now_ms(), "status 500", now_ms() + 5000)
+    assert store.attempted("crm", [(one, sent), (two, again), (one, sent), (five, sent)]) == 2
+    standing = store.standing("crm")
+    assert (standing.waiting, standing.delivered, standing.error) == (3, 1, "status 500")
+    gone = Attempt("gone", now_ms(), "status 410", settings="these")
+    assert store.attempted("crm", [(three, gone), (four, sent)]) == 1
+    standing = store.standing("crm")
+    assert (standing.waiting, standing.failed, standing.dropped, standing.disabled) == (0, 1, 2, "these")
+
+
 def test_after_the_last_attempt_it_failed(world: World) -> None:
     """The schedule ends, and the failure is counted and told."""
     crm = world.endpoint("crm", status(500))
@@ -364,7 +404,7 @@ def test_the_schedule_is_ten_attempts_over_three_days(world: World) -> None:
     assert len(pauses) == 9
     for pause, planned in zip(pauses, SCHEDULE_S[1:], strict=True):
         assert planned <= pause <= 1.1 * planned
-    assert 3 <= sum(pauses) / 86_400 <= 3.4
+    assert 3 <= sum(pauses) / 86_400 <= 3.5
     assert sender._again(Notice("n-2", "rule", "{}", since_ms=now), now, 7200) == now + 7_200_000
     assert sender._again(Notice("n-3", "rule", "{}", since_ms=now - 4 * 86_400_000), now, 0) is None
 
@@ -531,10 +571,7 @@ def test_the_digest_comes_once_a_day(world: World) -> None:
     look(20)
     found = look(24 + 9)
     assert len(found) == 2
-    last = world.deliveries.notice("team", max(found))
-    first = world.deliveries.notice("team", min(found))
-    assert first is not None
-    assert last is not None
+    first, last = world.deliveries.notices("team", sorted(found))
     told = [json.loads(one.body)["data"]["changes"] for one in (first, last)]
     assert told == [{"entities_merged/person": 2, "entity_created/person": 1}, {"entities_merged/person": 1}]
 
