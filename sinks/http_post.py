@@ -4,7 +4,8 @@ What may be relied on:
 
 - An attempt ends within its time limit, however slowly an answer drips. (Only looking a name up takes as long
   as the system's resolver does.)
-- At most some kilobytes of the answer are read. A redirect is an answer like any other: it is not followed.
+- Of an answer's body at most some kilobytes are read; of its head, what http.client allows (a hundred lines).
+  A redirect is an answer like any other: it is not followed.
 - Unless private addresses are allowed, what is connected to is a public address: the name is looked up, the
   addresses are judged, and the connection is made to one of those, not to the name. So no second look-up can
   give another one (DNS rebinding).

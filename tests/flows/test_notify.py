@@ -458,15 +458,20 @@ def test_gone_disables_until_the_settings_change(world: World) -> None:
     until(lambda: len(crm.received) == 2, "it is told again")
 
 
-def wait_for(is_over: threading.Event) -> None:
-    """Answer nothing until then."""
-    is_over.wait(60)
+def held_until(is_over: threading.Event) -> Answer:
+    """An answer that comes then."""
+
+    def answer(handler: Any) -> None:
+        is_over.wait(60)
+        status(200)(handler)
+
+    return answer
 
 
 def test_a_dead_endpoint_holds_up_no_other(world: World) -> None:
     """One does not answer, one is not there; the third has everything before the first attempt ends."""
     is_over = threading.Event()
-    world.endpoint("silent", lambda _: wait_for(is_over), timeout_s=60)
+    world.endpoint("silent", held_until(is_over), timeout_s=60)
     crm = world.endpoint("crm")
     away = world.endpoint("away")
     world.endpoints["away"]["webhook"] = away.url.replace(str(away.port), "1")
@@ -517,6 +522,22 @@ def test_an_erasure_takes_back_what_waits(world: World) -> None:
     process.send()
     until(lambda: world.deliveries.standing("crm").delivered == 1, "one is left")
     assert ids(crm) == ["t-2-for_crm"]
+
+
+def test_an_erasure_takes_back_what_was_read_to_be_sent(world: World) -> None:
+    """While an attempt takes its time the next ones are ready in the process: of the erased none goes out."""
+    is_over = threading.Event()
+    crm = world.endpoint("crm", held_until(is_over), status(200), timeout_s=60, concurrency=1)
+    world.publish(*(transition(number) for number in range(1, 4)))
+    process = world.process()
+    process.step()
+    process.send()
+    until(lambda: len(crm.received) == 1, "the first is being sent")
+    world.publish(transition(4, "entity_erased", entity_id="per_2"))
+    process.step()
+    is_over.set()
+    until(lambda: world.deliveries.standing("crm").waiting == 0, "nothing is left")
+    assert set(ids(crm)) == {"t-1-for_crm", "t-3-for_crm"}
 
 
 def test_one_process_notifies_at_a_time(world: World) -> None:
