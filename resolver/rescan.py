@@ -86,7 +86,7 @@ class Counted(NamedTuple):
         """What `lua/recount.lua` wants to know."""
         node = self.node._replace(partners=self.wish.partners)
         crossed = pack_quarantine(self.wish.crossed) if self.wish.crossed else b""
-        return self.key, pack_node(self.node), self.crossed, pack_node(node), crossed
+        return self.key, pack_node(self.key, self.node), self.crossed, pack_node(self.key, node), crossed
 
 
 def _by_limit(crossed: Iterable[QuarantineRecord]) -> Mapping[object, object]:
@@ -107,7 +107,7 @@ class Survey:
         while cursor:
             with translated():
                 cursor, page = self._redis.hscan(self._keys.nodes, max(cursor, 0), count=_PAGE)
-            yield {key: unpack_node(record) for key, record in page.items()}
+            yield {key: unpack_node(key, record) for key, record in page.items()}
 
     def blocked(self, nodes: Nodes) -> list[bytes]:
         """Those that the new rules block."""
@@ -158,7 +158,7 @@ class Survey:
             for name, _ in self._redis.hscan_iter(self._keys.suspended, count=_PAGE):
                 if len(name) == 16:
                     record = self._redis.hget(self._keys.links, name)
-                    yield from unpack_link(record).keys if record else ()
+                    yield from unpack_link(name, record).keys if record else ()
                 else:
                     yield from (name[1:17], name[17:33])
 

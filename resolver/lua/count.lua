@@ -8,23 +8,26 @@
 local quarantine, dirty_quarantine = {}, {} -- key -> type of the partners -> {most, count, packed or oldest}
 local crossed = {}                          -- {key, limit} of this call
 
-local function pack_oldest(group)
-  local parts = {}
-  for i = #group.oldest, 1, -1 do
-    local partner = group.oldest[i]
-    parts[#parts + 1] = partner[1] .. struct.pack('>I2', #partner[2]) .. partner[2]
+local quarantine_record
+do
+  local function pack_oldest(group)
+    local parts = {}
+    for i = #group.oldest, 1, -1 do
+      local partner = group.oldest[i]
+      parts[#parts + 1] = partner[1] .. struct.pack('>I2', #partner[2]) .. partner[2]
+    end
+    return table.concat(parts)
   end
-  return table.concat(parts)
-end
 
-local function quarantine_record(groups)
-  local parts, n = {}, 0
-  for kind, group in pairs(groups) do
-    n = n + 1
-    local packed = group.packed or pack_oldest(group)
-    parts[#parts + 1] = string.char(#kind) .. kind .. struct.pack('>I2I2I4', group.most, group.count, #packed) .. packed
+  quarantine_record = function(groups)
+    local parts, n = {}, 0
+    for kind, group in pairs(groups) do
+      n = n + 1
+      local packed = group.packed or pack_oldest(group)
+      parts[#parts + 1] = string.char(#kind) .. kind .. struct.pack('>I2I2I4', group.most, group.count, #packed) .. packed
+    end
+    return string.char(n) .. table.concat(parts)
   end
-  return string.char(n) .. table.concat(parts)
 end
 
 local function youngest(group)

@@ -23,8 +23,9 @@ local function take(entries)
     keys[#keys + 1] = string.sub(entries, i, i + 15)
   end
 end
-take(parse_slot(record).members)
-local waiting = {(struct.unpack('>I4', record, 7))}
+local entity = parse_slot(record)
+take(entity.members)
+local waiting = {entity.older}
 while #waiting > 0 and #keys < limit do
   local chunk_id = table.remove(waiting)
   if chunk_id ~= 0 then

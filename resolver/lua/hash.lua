@@ -2,6 +2,7 @@
 --
 -- fetch(key, fields)  -> array of values aligned with fields, false where there is none
 -- save(key, records)  writes {field = value}, and says nothing to Redis when it is empty
+-- save_pairs(key, pairs_of)  the same of an array {field, value, ...}
 -- drop(key, fields)   deletes an array of fields, likewise
 --
 -- `unpack` fails near 8,000 values, so both go in steps of 6,000. Cost: linear in the fields named.
@@ -19,17 +20,19 @@ local function fetch(key, fields)
   return values
 end
 
+local function save_pairs(key, pairs_of)
+  for first = 1, #pairs_of, STEP do
+    redis.call('HSET', key, unpack(pairs_of, first, math.min(first + STEP - 1, #pairs_of)))
+  end
+end
+
 local function save(key, records)
   local pairs_of, n = {}, 0
   for field, value in pairs(records) do
     pairs_of[n + 1], pairs_of[n + 2] = field, value
     n = n + 2
-    if n == STEP then
-      redis.call('HSET', key, unpack(pairs_of, 1, n))
-      n = 0
-    end
   end
-  if n > 0 then redis.call('HSET', key, unpack(pairs_of, 1, n)) end
+  save_pairs(key, pairs_of)
 end
 
 local function drop(key, fields)

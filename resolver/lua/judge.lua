@@ -2,19 +2,21 @@
 -- pair has a say, edges are judged one after the other: `together`, newest first; synonyms; links, in log order.
 -- `resolver/judge.py` tells the rule; both must do the same.
 --
--- parent     key -> key, for every identifier of the region that is in the graph
+-- parent     number -> number, of every identifier of the region that is in the graph; false for the others
 -- refused    field of the suspended hash -> {reason, roots}; admitted: fields
--- edges      {rank, keys, field of the suspended hash, first_ms, position}
+-- edges      {rank, numbers, field of the suspended hash, first_ms, position, keys}
 local parent, sizes, values_at, aparts_at = {}, {}, {}, {}
 local refused, admitted = {}, {}
 local judge
 
-local function root(key)
-  while parent[key] ~= key do
-    parent[key] = parent[parent[key]]
-    key = parent[key]
+local function root(n)
+  local up = parent[n]
+  while up ~= n do
+    local above = parent[up]
+    parent[n] = above
+    n, up = above, parent[above]
   end
-  return key
+  return n
 end
 
 do
@@ -28,28 +30,39 @@ do
     local field = (rank == 0 and 't' or 's') .. keys[1] .. keys[2]
     if told[field] then return end
     told[field] = true
-    if parent[key] and parent[other] then
-      edges[#edges + 1] = {rank = rank, keys = keys, field = field, position = position}
+    local a, b = number_of[keys[1]], number_of[keys[2]]
+    if a and b and parent[a] and parent[b] then
+      edges[#edges + 1] = {rank = rank, keys = keys, numbers = {a, b}, field = field, position = position}
     else
       admitted[#admitted + 1] = field
     end
   end
 
-  local function all_edges()
+  -- What ties pairs of the region.
+  local function all_pairs()
     local edges, told = {}, {}
-    for _, key in ipairs(region) do
-      for _, entry in ipairs(marks[key] or {}) do
+    for key, entries in pairs(marks) do
+      for _, entry in ipairs(number_of[key] and entries or {}) do
         if entry.what == 't' then tie(edges, told, 0, key, entry.other, entry.position) end
       end
-      for _, other in ipairs(synonyms[key] or {}) do tie(edges, told, 1, key, other) end
     end
-    for _, link in ipairs(region_links) do
-      local keys = {}
-      for _, key in ipairs(link.keys) do
-        if parent[key] then keys[#keys + 1] = key end
+    for key, others in pairs(synonyms) do
+      for _, other in ipairs(number_of[key] and others or {}) do tie(edges, told, 1, key, other) end
+    end
+    return edges
+  end
+
+  local function all_edges()
+    local edges = all_pairs()
+    for link = 1, n_links_at do
+      local keys, numbers = {}, {}
+      for at = first_end[link], first_end[link + 1] - 1 do
+        local n = ends[at]
+        keys[#keys + 1] = region[n] or n
+        if parent[n] then numbers[#numbers + 1] = n end
       end
-      edges[#edges + 1] = {rank = 2, keys = keys, field = link.handle, position = link.position, first_ms = link.first_ms,
-        all = link.keys}
+      edges[#edges + 1] = {rank = 2, keys = keys, numbers = numbers, field = handle_of[link], position = position_of(link),
+        first_ms = link_ms[link]}
     end
     return edges
   end
@@ -61,13 +74,13 @@ do
       if a.first_ms ~= b.first_ms then return a.first_ms < b.first_ms end
       if a.position ~= b.position then return before(a.position, b.position) end
     end
-    return before(table.concat(a.all or a.keys), table.concat(b.all or b.keys))
+    return before(table.concat(a.keys), table.concat(b.keys))
   end
 
-  local function roots_of(keys)
+  local function roots_of(numbers)
     local roots, seen = {}, {}
-    for _, key in ipairs(keys) do
-      local r = root(key)
+    for _, n in ipairs(numbers) do
+      local r = root(n)
       if not seen[r] then
         seen[r] = true
         roots[#roots + 1] = r
@@ -121,22 +134,23 @@ do
   end
 
   local function prepare()
-    for _, key in ipairs(region) do
-      if in_graph(nodes[key]) then
-        parent[key], sizes[key] = key, 1
-        local kind = has_unique and type_of(nodes[key].name)
-        if kind and unique_rank[kind] then values_at[key] = {[kind] = key} end
-        if marked(key, 'a') then aparts_at[key] = {key} end
-      end
+    local has_any_marks = next(marks) ~= nil
+    for n = 1, n_region do
+      local key = region[n]
+      local is_in = unread[n] or in_graph(nodes[key])
+      parent[n], sizes[n] = is_in and n or false, 1
+      local kind = is_in and has_unique and type_of(name_of(key))
+      if kind and unique_rank[kind] then values_at[n] = {[kind] = key} end
+      if is_in and has_any_marks and marked(key, 'a') then aparts_at[n] = {key} end
     end
   end
 
   -- Where no rule has a say, the order does not matter.
   local function unite_all()
-    for _, link in ipairs(region_links) do
+    for link = 1, n_links_at do
       local host
-      for _, key in ipairs(link.keys) do
-        local r = parent[key] and root(key)
+      for at = first_end[link], first_end[link + 1] - 1 do
+        local r = parent[ends[at]] and root(ends[at])
         if r and host and r ~= host then
           if sizes[r] > sizes[host] then r, host = host, r end
           parent[r], sizes[host] = host, sizes[host] + sizes[r]
@@ -145,17 +159,8 @@ do
         end
       end
     end
-    local edges, told = {}, {}
-    for key, others in pairs(synonyms) do
-      for _, other in ipairs(in_region[key] and others or {}) do tie(edges, told, 1, key, other) end
-    end
-    for key, entries in pairs(marks) do
-      for _, entry in ipairs(in_region[key] and entries or {}) do
-        if entry.what == 't' then tie(edges, told, 0, key, entry.other, entry.position) end
-      end
-    end
-    for _, edge in ipairs(edges) do
-      local roots = roots_of(edge.keys)
+    for _, edge in ipairs(all_pairs()) do
+      local roots = roots_of(edge.numbers)
       if #roots > 1 then unite(roots) end
     end
   end
@@ -167,7 +172,7 @@ do
     local edges = all_edges()
     if constrained then table.sort(edges, comes_first) end
     for _, edge in ipairs(edges) do
-      local roots = #edge.keys > 1 and roots_of(edge.keys) or {}
+      local roots = #edge.numbers > 1 and roots_of(edge.numbers) or {}
       local conflict = #roots > 1 and constrained and conflict_of(roots)
       if conflict then
         refused[edge.field] = {reason = conflict, roots = roots}

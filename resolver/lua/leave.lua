@@ -32,29 +32,32 @@ local function leave(key, cause, reason)
 end
 
 -- Quarantines what has crossed a limit, unless that is left to bounded calls.
-local function queued(keys)
-  local found, known = {}, has_unsettled and fetch(UNSETTLED, keys) or {}
-  for i, key in ipairs(keys) do found[key] = known[i] or nil end
-  return found
-end
+local cross
+do
+  local function queued(keys)
+    local found, known = {}, has_unsettled and fetch(UNSETTLED, keys) or {}
+    for i, key in ipairs(keys) do found[key] = known[i] or nil end
+    return found
+  end
 
-local function cross()
-  local keys = {}
-  for i, one in ipairs(crossed) do keys[i] = one.key end
-  local is_queued = queued(keys)
-  for _, one in ipairs(crossed) do
-    local key, limit = one.key, one.limit
-    local node = nodes[key]
-    if is_later and not is_queued[key] then
-      new_unsettled[key] = new_unsettled[key] or one.link.position
-    elseif not is_queued[key] and node.partners[limit.partner_type] then
-      quarantine[key] = quarantine[key] or {}
-      quarantine[key][limit.partner_type] = oldest_partners(key, limit)
-      node.partners[limit.partner_type] = nil
-      dirty_nodes[key], dirty_quarantine[key] = true, true
-      if not node.quarantined then
-        node.quarantined = true
-        leave(key, one.link, {limit = limit, group = quarantine[key][limit.partner_type]})
+  cross = function()
+    local keys = {}
+    for i, one in ipairs(crossed) do keys[i] = one.key end
+    local is_queued = queued(keys)
+    for _, one in ipairs(crossed) do
+      local key, limit = one.key, one.limit
+      local node = nodes[key]
+      if is_later and not is_queued[key] then
+        new_unsettled[key] = new_unsettled[key] or one.link.position
+      elseif not is_queued[key] and node.partners[limit.partner_type] then
+        quarantine[key] = quarantine[key] or {}
+        quarantine[key][limit.partner_type] = oldest_partners(key, limit)
+        node.partners[limit.partner_type] = nil
+        dirty_nodes[key], dirty_quarantine[key] = true, true
+        if not node.quarantined then
+          node.quarantined = true
+          leave(key, one.link, {limit = limit, group = quarantine[key][limit.partner_type]})
+        end
       end
     end
   end

@@ -18,10 +18,13 @@ end
 
 -- All entries of a list, as an array, and the numbers of its chunks.
 local function listed(recent, older)
-  local entries, ids, waiting = {}, {}, {}
+  local entries, n, ids, waiting, sub = {}, 0, {}, {}, string.sub
   local function take(data, from)
-    if #entries > most_read then error(LARGE, 0) end
-    for at = from, #data, 16 do entries[#entries + 1] = string.sub(data, at, at + 15) end
+    if n > most_read then error(LARGE, 0) end
+    for at = from, #data, 16 do
+      n = n + 1
+      entries[n] = sub(data, at, at + 15)
+    end
   end
   take(recent, 1)
   if older ~= 0 then waiting[1] = older end

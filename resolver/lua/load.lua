@@ -3,8 +3,9 @@
 -- nodes     identifier key -> node, or false for one that is not known yet
 -- slots     slot number -> entity, or where it moved to
 -- overridden   keys of nodes that do not say yet in which slot they are (`job` is visible)
+-- unread    record of a node that nothing happened to, which is not in nodes, by the number that it has in number_of
 -- link_of   link handle -> {handle, ms, position, first_ms, keys}, or false for one that is not there
-local nodes, slots, link_of, overridden = {}, {}, {}, {}
+local nodes, slots, link_of, overridden, unread, number_of = {}, {}, {}, {}, {}, {}
 
 local function read_nodes(keys)
   local wanted, new, n = {}, {}, 0
@@ -17,7 +18,7 @@ local function read_nodes(keys)
   end
   local records = fetch(NODES, wanted)
   for i = 1, n do
-    nodes[wanted[i]] = records[i] and parse_node(records[i])
+    nodes[wanted[i]] = records[i] and parse_node(wanted[i], records[i])
     if not records[i] then new[#new + 1] = wanted[i] end
   end
   for i, slot in ipairs(job == 'visible' and fetch(MOVING, wanted) or {}) do
@@ -26,7 +27,17 @@ local function read_nodes(keys)
   return new
 end
 
-local function load_slots()
+local function name_of(key)
+  local record = unread[number_of[key]]
+  return record and string.sub(name_in(record), 3) or nodes[key].name
+end
+
+local function entity_type_of(key)
+  local record = unread[number_of[key]]
+  return record and entity_type_in(record) or nodes[key].entity_type
+end
+
+local function load_slots(more)
   local wanted = {}
   local function want(slot)
     if slot ~= 0 and not slots[slot] then
@@ -37,6 +48,7 @@ local function load_slots()
   for _, node in pairs(nodes) do
     if node then want(node.slot) end
   end
+  for _, slot in ipairs(more or {}) do want(slot) end
   while #wanted > 0 do
     local asked = wanted
     wanted = {}
@@ -64,6 +76,7 @@ local function parse_record(handle, record)
     n = n + 1
     keys[n] = sub(record, at, at + 15)
   end
+  if n == 0 then keys[1] = handle end
   return {handle = handle, ms = ms, first_ms = first_ms, position = sub(record, 9, 8 + length), keys = keys}
 end
 

@@ -37,7 +37,8 @@ for i = 2, #found, 2 do
   while record and string.byte(record) == 0 do record = slots[(struct.unpack('>I4', record, 2))] end
   if record then
     reply[n + 1], reply[n + 2] = found[i - 1], found[i]
-    reply[n + 3] = string.sub(record, 2, 2) .. string.sub(record, 11, 26)
+    local entity = parse_slot(record)
+    reply[n + 3] = entity.entity_type .. entity.senior
   end
 end
 return reply

@@ -10,29 +10,45 @@
 --                   '\1', 1 byte length + type of the partners ('' any), 2 bytes limit, 2 bytes length + log position
 --   7 released      16 bytes key, 2 bytes length + name, 1 byte why (1 released, 2 unblocked, 3 rules, 4 erased)
 --   8 erased        2 bytes count, 16 bytes key of each erased id
-local made, n_made = {}, 0
+--
+-- made     all of them, in pieces; n_made: how many they are
+local made, n_made, n_pieces = {}, 0, 0
 local MOST_CREATED, MOST_SPLIT = 64, 1000
 local tell = {}
 
+local function add_made(piece)
+  n_pieces = n_pieces + 1
+  made[n_pieces] = piece
+end
+
 local function emit(kind, cause, entity_key, rest)
   n_made = n_made + 1
-  made[n_made] = struct.pack('>BI2', kind, #cause.position) .. cause.position .. cause.entity_type .. entity_key .. rest
+  add_made(struct.pack('>BI2', kind, #cause.position) .. cause.position .. cause.entity_type .. entity_key .. rest)
+end
+
+local function sized_name(key)
+  local record = unread[number_of[key]]
+  if record then return name_in(record) end
+  local name = nodes[key].name
+  return struct.pack('>I2', #name) .. name
 end
 
 local function named(key)
-  local name = nodes[key].name
-  return key .. struct.pack('>I2', #name) .. name
+  return key .. sized_name(key)
 end
 
-local function all_named(keys, first, last)
-  local parts = {}
-  for i = first, last do parts[#parts + 1] = named(keys[i]) end
-  return table.concat(parts)
+-- The identifiers that the transition told last is about.
+local function add_named(keys, first, last)
+  for i = first, last do
+    made[n_pieces + 1], made[n_pieces + 2] = keys[i], sized_name(keys[i])
+    n_pieces = n_pieces + 2
+  end
 end
 
 function tell.created(cause, entity_key, keys)
   local count = math.min(#keys, MOST_CREATED)
-  emit(1, cause, entity_key, string.char(count) .. all_named(keys, 1, count))
+  emit(1, cause, entity_key, string.char(count))
+  add_named(keys, 1, count)
   for i = count + 1, #keys do emit(2, cause, entity_key, named(keys[i])) end
 end
 
@@ -55,8 +71,8 @@ end
 function tell.split(cause, entity_key, part_key, part, parts, keys)
   for first = 1, #keys, MOST_SPLIT do
     local last = math.min(first + MOST_SPLIT - 1, #keys)
-    emit(5, cause, entity_key,
-      part_key .. struct.pack('>I4I4I2', part, parts, last - first + 1) .. all_named(keys, first, last))
+    emit(5, cause, entity_key, part_key .. struct.pack('>I4I4I2', part, parts, last - first + 1))
+    add_named(keys, first, last)
   end
   tell.remember_split(cause, entity_key, part_key, #keys, parts)
 end
@@ -77,8 +93,7 @@ function tell.singles(cause, entity_key, keys, parts)
   for _, key in ipairs(keys) do
     if key ~= entity_key then
       told, n_made = told + 1, n_made + 1
-      local name = nodes[key].name
-      made[n_made] = head .. key .. pack('>I4I4I2', told, parts, 1) .. key .. pack('>I2', #name) .. name
+      add_made(head .. key .. pack('>I4I4I2', told, parts, 1) .. key .. sized_name(key))
       tell.remember_split(cause, entity_key, key, 1, parts)
     end
   end

@@ -8,29 +8,15 @@ local function partners_section(partners)
   return n > 0 and string.char(n) .. table.concat(sections)
 end
 
-local function node_record(node)
+local function node_record(node, key)
   local partners = node.partners and partners_section(node.partners)
   local flags = (partners and 1 or 0) + (node.released and 2 or 0) + (node.quarantined and 4 or 0) + (node.blocked and 8 or 0)
     + (node.entity_type == 'g' and 16 or 0)
-  return struct.pack('>I4I4I2', node.slot, node.older, flags * FLAG + #node.name) .. node.name .. (partners or '') .. node.links
-end
-
-local function values_section(values)
-  local sections, n = {}, 0
-  for kind, key in pairs(values) do
-    n = n + 1
-    sections[n] = string.char(#kind) .. kind .. key
-  end
-  return string.char(n) .. table.concat(sections)
-end
-
-local function slot_record(slot)
-  if slot.moved_to then return '\0' .. struct.pack('>I4', slot.moved_to) end
-  local values = slot.values and values_section(slot.values)
-  local flags = (slot.tied and 1 or 0) + (slot.apart and 2 or 0) + (values and 4 or 0)
-    + (slot.job and 8 or 0)
-  return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
-    .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '') .. slot.members
+  local links, at = node.links, string.find(node.links, key, 1, true) or 0
+  local has_own = at % 16 == 1
+  if has_own then links = string.sub(links, 1, at - 1) .. string.sub(links, at + 16) end
+  return struct.pack('>I4I2', node.slot, flags * FLAG + #node.name) .. node.name .. (partners or '')
+    .. (has_own and '\1' or '') .. (node.older ~= 0 and struct.pack('>I4', node.older) or '') .. links
 end
 
 if is_dry then return {'preview', table.concat(made)} end
@@ -39,18 +25,14 @@ if is_dry then return {'preview', table.concat(made)} end
 local function split(dirty_ones, values, record)
   local records, gone = {}, {}
   for key in pairs(dirty_ones) do
-    if values[key] then records[key] = record(values[key]) else gone[#gone + 1] = key end
+    if values[key] then records[key] = record(values[key], key) else gone[#gone + 1] = key end
   end
   return records, gone
 end
 
 local node_records = split(dirty_nodes, nodes, node_record)
-for key in pairs(repointed) do
-  local node = nodes[key]
-  if node and not node_records[key] then node_records[key] = struct.pack('>I4', node.slot) .. string.sub(node.record, 5) end
-end
 local slot_records, freed = split(dirty_slots, slots, slot_record)
-for slot, record in pairs(single_records) do slot_records[slot] = record end
+for slot, record in pairs(new_slots) do slot_records[slot] = record end
 local quarantine_records, cleared = split(dirty_quarantine, quarantine, quarantine_record)
 local mark_records = split(dirty_marks, marks, marks_record)
 local histories = history_records()
@@ -77,6 +59,7 @@ end
 save(CHUNKS, chunks)
 save(SYNONYMS, new_synonyms)
 save(NODES, node_records)
+save_pairs(NODES, repointed)
 save(SLOTS, slot_records)
 save(LINKS, changed_links)
 save(HISTORY, histories)

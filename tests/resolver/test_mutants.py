@@ -134,17 +134,32 @@ MUTANTS = {
     "apart is not": ("return least and 'a' .. least", "return nil"),
     "values are not carried over": ("        values_at[host][kind] = key\n", "\n"),
     # rebuild, announce: what comes out
-    "parts are called after anybody": ("if is_senior(key, whole.senior) then whole.senior = key end", ""),
-    "nobody is tied": ("for _, r in ipairs(one.roots) do part_of[root(r)].tied = true end", ""),
-    "nodes stay where they were": (
-        "nodes[key].slot, repointed[key] = part.slot, true",
+    "parts are called after anybody": (
+        "if n ~= piece.senior and is_senior(n, piece.senior) then piece.senior = n end",
         "",
     ),
-    "old slots stay": ("if not used[slot] and not kept[slot] then slots[slot]", "if false then slots[slot]"),
-    "slots that are used go": ("if not used[slot] and not kept[slot] then", "if not kept[slot] then"),
-    "who left is not told": ("  announce_left()\n", "\n"),
+    "a part is called after its first piece": (
+        "if is_senior(piece.senior, part.oldest) then part.oldest = piece.senior end",
+        "",
+    ),
+    "members that are only read are not pointed": (
+        "repointed[n_pairs + 1], repointed[n_pairs + 2] = key, packed .. string.sub(record, 5)",
+        "",
+    ),
+    "who is outside stays outside": (
+        "for _, at in ipairs(outside) do ends[at] = number_of[ends[at]] or ends[at] end",
+        "",
+    ),
+    "nobody is tied": ("for _, r in ipairs(one.roots) do part_of[root(r)].tied = true end", ""),
+    "nodes stay where they were": (
+        "if piece.slot == part.home then used[slot_of[n]] = true else point(n, part.home, packed) end",
+        "used[slot_of[n]] = true",
+    ),
+    "old slots stay": ("if not in_use[slot] and not kept[slot] then slots", "if false then slots"),
+    "slots that are used go": ("if not in_use[slot] and not kept[slot] then", "if not kept[slot] then"),
+    "who left is not told": ("  announce.left()\n", "\n"),
     "splits are not told": (
-        "tell.split(cause, was, piece.senior, told, n, piece.keys)",
+        "tell.split(cause, was, id, told, n, announce.keys_at(piece.numbers))",
         "",
     ),
     "pieces that are one are not told": ("if piece ~= oldest then tell.merged", "if false then tell.merged"),
@@ -152,13 +167,13 @@ MUTANTS = {
         "if n > 1 then told = tell.singles(",
         "if false then told = tell.singles(",
     ),
-    "who is alone now is nowhere": ("node.slot, repointed[key] = node.new_slot, true", ""),
+    "who is alone now is nowhere": ("point(n, last_slot, struct.pack('>I4', last_slot))", ""),
     "whoever is alone has a new id": (
         "if n == 1 and alone[1] and alone[1] ~= was then tell.relabelled",
         "if false then tell.relabelled",
     ),
-    "who is back is not told": ("if back[key] then tell.released(cause, id, key, back[key]) end", ""),
-    "a new name is not told": ("if id ~= part.senior then tell.relabelled", "if false then tell.relabelled"),
+    "who is back is not told": ("if back[key] then tell.released(cause, called, key, back[key]) end", ""),
+    "a new name is not told": ("if called ~= id then tell.relabelled", "if false then tell.relabelled"),
     "erasures are not told": ("if wiped[slot] then return tell.erased", "if false then return tell.erased"),
     "who is suspended is not noted": (
         "for field, one in pairs(refused) do suspended_now[field] = one.reason end",
@@ -243,7 +258,9 @@ def histories() -> Iterator[tuple[Rules, Sequence[Event | Command]]]:
         for orders in plain:
             yield Rules(), orders[turn]
     yield Rules(), star("a", 40)
-    yield Rules(), [*star("a", 10), *star("b", 12), event(50, ("user_id=a", "user_id=b")), LEAF_BLOCKED]
+    behind_a_leaf = event(40, ("email=a3@b.test", "user_id=z"))
+    bridge = event(50, ("user_id=a", "user_id=b"))
+    yield Rules(), [*star("a", 10), behind_a_leaf, *star("b", 35), bridge, LEAF_BLOCKED]
 
 
 LEAF_BLOCKED = command("block", "email=a3@b.test", ms=60)
