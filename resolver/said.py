@@ -193,6 +193,9 @@ class FactsRecord(NamedTuple):
         return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
 
 
+NO_FACTS = FactsRecord((), (), (), {}, {}, None, {})
+
+
 def unpack_facts(record: bytes) -> FactsRecord:
     """A record of the said hash, or of the profiles hash."""
     cursor = Cursor(record)
@@ -212,7 +215,7 @@ def unpack_facts(record: bytes) -> FactsRecord:
     memberships = {}
     for _ in range(cursor.number(2)):
         named = Cursor(cursor.sized())
-        group = _keys(named), _role(named.data[named.at :])
+        group = _keys(named), unpack_role(named.data[named.at :])
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
     known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
@@ -224,7 +227,8 @@ def _keys(cursor: Cursor) -> tuple[bytes, ...]:
     return tuple(cursor.take(16) for _ in range(cursor.number(1)))
 
 
-def _role(packed: bytes) -> str | None:
+def unpack_role(packed: bytes) -> str | None:
+    """The role that ends the name of a membership."""
     return packed[1:].decode() if packed[0] else None
 
 
@@ -241,7 +245,7 @@ def _origin(cursor: Cursor) -> Origin:
 def _known(cursor: Cursor) -> tuple[tuple[str, str | None], Membership]:
     name, since = cursor.sized(), _instant(cursor)
     until = _instant(cursor) if cursor.number(1) else None
-    return (entity_id("group", name[:16]), _role(name[16:])), Membership(since, until)
+    return (entity_id("group", name[:16]), unpack_role(name[16:])), Membership(since, until)
 
 
 # the rules, as Lua

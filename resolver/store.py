@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from resolver.profiles import Profile
 from schemas.identifiers import EntityType, Identifier
 from schemas.rules import Rules
 from schemas.transitions import QuarantineReason, Transition
@@ -183,6 +184,32 @@ class Entity:
     members: tuple[Member, ...]
 
 
+class Belonging(NamedTuple):
+    """A person in a group, in a role: since when (ms), and until when; None: still."""
+
+    person_id: str
+    group_id: str
+    role: str | None
+    started_ms: int
+    ended_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """What is known of an entity besides its identifiers, as of one sequence and of one `now` (ms).
+
+    `memberships`, by group, person and role: of a person in groups, of a group its persons. `is_complete`:
+    neither they nor the members of the entity were cut at the reader's limit.
+    """
+
+    entity: Entity
+    profile: Profile
+    memberships: tuple[Belonging, ...]
+    is_complete: bool
+    as_of: Cursor
+    now_ms: int
+
+
 class Standing(NamedTuple):
     """How an identifier stands. `partners`, of one that is out of the graph: oldest first, at most a hundred.
 
@@ -275,6 +302,20 @@ class Store(Protocol):
 
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
+
+    def profile(self, key: bytes, limit: int = 10_000) -> StoredProfile | None:
+        """The entity that holds an identifier now with what is known of it, by the identifier's key.
+
+        `limit`: how many identifiers are read at most, and of a group how many links of persons.
+        """
+
+    def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
+        """What is known of some entities, without members and without the persons of groups, as of one
+        sequence; the next cursor is 0 after the last page.
+
+        An id that is there throughout a walk is seen at least once, and maybe several times. One that another
+        became meanwhile may be missed: a relabelling says so.
+        """
 
     def standing(self, key: bytes) -> Standing:
         """How an identifier stands, in the graph or out of it."""
