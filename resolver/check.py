@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from resolver.check_profiles import Graph, Home, Stored, check_profiles, read_facts
 from resolver.judge import Conflict, Edge, Partition, judge
 from resolver.keys import Keys
 from resolver.packing import (
@@ -19,6 +20,7 @@ from resolver.packing import (
     NodeRecord,
     SlotRecord,
     pack_type,
+    sixteens,
     unpack_chunk,
     unpack_link,
     unpack_marks,
@@ -141,6 +143,7 @@ def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules, *, is_s
         _check_counts(graph, rules)
         _check_answer(graph, rules)
         _check_entities(graph)
+        _check_facts(client, keys, graph, rules, int(meta.get("now", 0)))
     _check_outbox(client, keys, meta)
 
 
@@ -304,6 +307,32 @@ def _check_entities(graph: _Graph) -> None:
             (entity.position, entity.senior) == oldest[slot],
             f"{where}: is not called after its oldest identifier",
         )
+
+
+def _check_facts(client: Any, keys: Keys, graph: _Graph, rules: Rules, now_ms: int) -> None:
+    staff = dict(client.hscan_iter(keys.staff, count=5000))
+    lists = {key: (sixteens(record[4:]), int.from_bytes(record[:4], "big")) for key, record in staff.items()}
+    stored = Stored(
+        read_facts(dict(client.hscan_iter(keys.said, count=5000))),
+        {
+            int(slot): one
+            for slot, one in read_facts(dict(client.hscan_iter(keys.profiles, count=5000))).items()
+        },
+        {key: set(graph.listed(*one)) for key, one in lists.items()},
+        {int(slot): int(instant) for slot, instant in client.zscan_iter(keys.timers, count=5000)},
+        now_ms,
+    )
+    homes = {
+        slot: Home(entity.entity_type, entity.senior)
+        for slot, entity in graph.slots.items()
+        if not entity.moved_to
+    }
+    links = {handle: link.keys for handle, link in graph.links.items()}
+
+    def priority(key: bytes) -> int:
+        return rules.priority(graph.names[key].identifier_type)
+
+    check_profiles(stored, Graph(links, graph.homes, homes, priority), rules, _hold)
 
 
 def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:

@@ -50,8 +50,7 @@ class Linker:
         keys = tuple(part.key for part in parts)
         packed = pack_shape(parts[0].identifier.entity_type, parts)
         handle = self._keyring.handle(b"".join(keys))
-        ordered = in_order(parts, self.rules)
-        return Shape(tuple(part.identifier for part in parts), keys, handle, packed, ordered)
+        return Shape(tuple(part.identifier for part in parts), keys, handle, packed)
 
     def _make_part(self, identifier: Identifier) -> Part | None:
         """What a link holds of one identifier; None for one that a guard takes out."""
@@ -136,15 +135,6 @@ class Linker:
         """The link that a participant of an event at this position is evidence of."""
         shape = self._shape(participant.identifiers)
         return self._living_shape(shape, position) if shape is not None and self._erased else shape
-
-
-def in_order(parts: Iterable[Part], rules: Rules) -> bytes:
-    """The keys of a link in a row, of highest priority first: the first one in the graph is its anchor."""
-
-    def priority(part: Part) -> tuple[int, bytes]:
-        return rules.priority(part.identifier.identifier_type), part.key
-
-    return b"".join(part.key for part in sorted(parts, key=priority))
 
 
 def _position(event: Event) -> bytes:

@@ -278,14 +278,15 @@ class ChunkRecord(NamedTuple):
     entries: tuple[bytes, ...]
 
 
-def _sixteens(data: bytes) -> tuple[bytes, ...]:
+def sixteens(data: bytes) -> tuple[bytes, ...]:
+    """Keys or handles in a row."""
     return tuple(data[i : i + 16] for i in range(0, len(data), 16))
 
 
 def unpack_link(record: bytes) -> LinkRecord:
     """A record of the links hash."""
     cursor = Cursor(record)
-    return LinkRecord(cursor.number(6), cursor.sized(), _sixteens(record[cursor.at :]))
+    return LinkRecord(cursor.number(6), cursor.sized(), sixteens(record[cursor.at :]))
 
 
 def unpack_node(record: bytes) -> NodeRecord:
@@ -296,7 +297,7 @@ def unpack_node(record: bytes) -> NodeRecord:
     name = cursor.take(length)
     partners = dict(_partners(cursor)) if flags & 1 else {}
     kind: EntityType = "group" if flags & 16 else "person"
-    links = _sixteens(record[cursor.at :])
+    links = sixteens(record[cursor.at :])
     return NodeRecord(
         slot, older, name, links, kind, bool(flags & 2), bool(flags & 4), bool(flags & 8), partners
     )
@@ -305,7 +306,7 @@ def unpack_node(record: bytes) -> NodeRecord:
 def _partners(cursor: Cursor) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
     for _ in range(cursor.number(1)):
         kind = cursor.take(cursor.number(1))
-        yield kind, _sixteens(cursor.take(16 * cursor.number(2)))
+        yield kind, sixteens(cursor.take(16 * cursor.number(2)))
 
 
 def unpack_slot(record: bytes) -> SlotRecord:
@@ -320,7 +321,7 @@ def unpack_slot(record: bytes) -> SlotRecord:
     for _ in range(cursor.number(1) if flags & 4 else 0):
         identifier_type = cursor.take(cursor.number(1))
         values[identifier_type] = cursor.take(16)
-    members = _sixteens(record[cursor.at :])
+    members = sixteens(record[cursor.at :])
     return SlotRecord(
         0, kind, size, older, senior, position, members, bool(flags & 1), bool(flags & 2), values
     )
@@ -329,7 +330,7 @@ def unpack_slot(record: bytes) -> SlotRecord:
 def unpack_chunk(record: bytes) -> ChunkRecord:
     """A record of the chunks hash."""
     cursor = Cursor(record)
-    return ChunkRecord(cursor.number(4), cursor.number(4), _sixteens(record[8:]))
+    return ChunkRecord(cursor.number(4), cursor.number(4), sixteens(record[8:]))
 
 
 class Mark(NamedTuple):

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 import redis
 
 from resolver.keys import Keys
-from resolver.links import in_order
 from resolver.packing import (
     LinkRecord,
     NodeRecord,
@@ -250,7 +249,7 @@ class Rescan:
         parts = [Part(one, key, pack_member(key, one), b"") for one, key in zip(named, keys, strict=True)]
         handle = self._store.keyring.handle(b"".join(keys))
         packed = pack_shape(named[0].entity_type, parts)
-        return Shape(tuple(named), keys, handle, packed, in_order(parts, self._rules))
+        return Shape(tuple(named), keys, handle, packed)
 
     def _apply(self, evidence: Sequence[Evidence]) -> None:
         outcome = self._store.apply(Batch((), tuple(evidence), rules=self._rules.version))

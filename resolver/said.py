@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from resolver.facts import Membership, is_active
-from resolver.packing import INSTANT_BYTES, Cursor, pack_instant, unpack_instant
+from resolver.packing import INSTANT_BYTES, Cursor, pack_instant, pack_type, unpack_instant
 from resolver.profiles import (
     Doings,
     Origin,
@@ -111,6 +111,14 @@ class Packer:
         return _Meant(tuple(states), tuple(measured), tuple(runs))
 
 
+def timed_runs(rules: Rules) -> Iterator[tuple[str, int]]:
+    """The names of runs, each with the gap (ms) after which one ends."""
+    for state in rules.states:
+        for run, _ in _activities(state):
+            if (timing := state.after or state.within) is not None:
+                yield run, timing.duration_ms
+
+
 def _activities(state: StateRules) -> Iterator[tuple[str, Activity]]:
     if state.after is not None:
         yield f"s{state.state_name}", state.after.activity
@@ -125,7 +133,7 @@ def _head(event: Event, shape: Shape) -> bytes:
             shape.handle,
             _TYPE_CODE[shape.identifiers[0].entity_type],
             bytes([len(shape.keys)]),
-            shape.ordered,
+            b"".join(shape.keys),
             pack_instant(event.occurred_at_ms),
             _LENGTH.pack(len(event.position)),
             event.position,
@@ -152,7 +160,9 @@ def _state(name: str, value: Value) -> bytes:
 
 
 def _membership(group: Shape, role: str | None) -> bytes:
-    return bytes([len(group.keys)]) + group.ordered + (b"\0" if role is None else b"\1" + role.encode())
+    return (
+        bytes([len(group.keys)]) + b"".join(group.keys) + (b"\0" if role is None else b"\1" + role.encode())
+    )
 
 
 # what the store keeps
@@ -169,8 +179,8 @@ class MembershipFacts(NamedTuple):
 class FactsRecord(NamedTuple):
     """The facts of a link, or of an entity (then `keys` is empty).
 
-    `runs` are by `s` or `u` and the state's name. `memberships` are by the keys of the group's link, of
-    highest priority first, and the role; `known`, what consumers were told of them, by the group's id and the
+    `runs` are by `s` or `u` and the state's name. `memberships` are by the keys of the group's link
+    and the role; `known`, what consumers were told of them, by the group's id and the
     role. `timer_ms`: when a timed state of the entity may change, or earlier; None: no timer is set.
     """
 
@@ -182,14 +192,13 @@ class FactsRecord(NamedTuple):
     timer_ms: int | None
     known: Mapping[tuple[str, str | None], Membership]
 
+    def doings(self, state_name: str) -> Doings:
+        """What a timed state looks at."""
+        return Doings(self.runs.get(f"s{state_name}", ()), self.runs.get(f"u{state_name}", ()))
+
     def profile(self, rules: Rules, entity_type: EntityType, now_ms: int) -> Profile:
         """What the facts of an entity come to."""
-        doings = {
-            state.state_name: Doings(
-                self.runs.get(f"s{state.state_name}", ()), self.runs.get(f"u{state.state_name}", ())
-            )
-            for state in rules.states_of(entity_type)
-        }
+        doings = {state.state_name: self.doings(state.state_name) for state in rules.states_of(entity_type)}
         return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
 
 
@@ -254,7 +263,11 @@ def _known(cursor: Cursor) -> tuple[tuple[str, str | None], Membership]:
 def rules_script(rules: Rules) -> str:
     """The Lua of the rules for profiles: timed and derived states, and whose word on traits counts first."""
     sources = "".join(f"[{lua_text(name)}]={place}," for place, name in enumerate(rules.trait_sources))
-    lines = [f"local rules_of = {{sources = {{{sources}}}, states = {{}}}}"]
+    types = (
+        (pack_type(each.identifier_type), rules.priority(each.identifier_type)) for each in rules.identifiers
+    )
+    priorities = "".join(f"[{_bytes(kind)}]={place}," for kind, place in types)
+    lines = [f"local rules_of = {{sources = {{{sources}}}, priorities = {{{priorities}}}, states = {{}}}}"]
     for entity_type in ENTITY_TYPES:
         listed = _list(_rule(state) for state in _computed(rules, entity_type))
         states = f"rules_of.states.{entity_type[0]}"
@@ -287,6 +300,10 @@ def _rule(state: StateRules) -> str:
 
 def _list(items: Iterable[str]) -> str:
     return ", ".join(items)
+
+
+def _bytes(data: bytes) -> str:
+    return '"' + "".join(f"\\{byte:03d}" for byte in data) + '"'
 
 
 def _value(text: str) -> str:

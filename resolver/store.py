@@ -30,15 +30,13 @@ class Shape:
     """A distinct set of identifiers that events name as one participant, as the store wants it.
 
     `keys` are the identifier keys, ascending (16 bytes each); `handle` is the store's 16-byte name of the
-    set; `packed` is what the script parses when it sees the set for the first time. `ordered` are the keys in
-    a row, of highest priority first: of those in the graph the first one is the link's anchor.
+    set; `packed` is what the script parses when it sees the set for the first time.
     """
 
     identifiers: tuple[Identifier, ...]
     keys: tuple[bytes, ...]
     handle: bytes
     packed: bytes
-    ordered: bytes
 
 
 class Evidence(NamedTuple):

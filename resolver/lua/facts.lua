@@ -4,13 +4,13 @@
 -- Instants are milliseconds since the year 1 (7 bytes), so that none is negative. An origin is the instant at which an event
 -- happened, its source, NUL, its event id: its byte order is the order of facts. Values are canonical JSON.
 --
--- Facts record: 1 byte count, times: 16 bytes identifier key of the link, by priority (of an entity: none); then
+-- Facts record: 1 byte count, times: 16 bytes identifier key of the link (of an entity: none); then
 --   traits       2 bytes count, times: sized name, sized origin, 4 bytes length + value: the last of each name and source
 --   states       2 bytes count, times: sized state, 4 bytes count, times: sized origin, sized value, in order
 --   runs         2 bytes count, times: sized name, 4 bytes count, times: first and last instant, in order
 --   memberships  2 bytes count, times: sized name, sized first origin, sized last origin, 1 byte whether that ended it
 --   sized: 2 bytes length + text.  A run's name: `s` what starts or counts, `u` what is awaited, and the state.  A membership's
---   name: 1 byte count, times: 16 bytes identifier key of the group's link, by priority; then the role: '\0' none, '\1' + text
+--   name: 1 byte count, times: 16 bytes identifier key of the group's link; then the role: '\0' none, '\1' + text
 -- An entity's record goes on with 7 bytes instant at which a timer is set (0: none), and what consumers know of its
 --   memberships: 4 bytes count, times: sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when.
 local facts = {}

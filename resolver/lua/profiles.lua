@@ -7,7 +7,7 @@
 --              group of that name hangs on
 -- TIMERS     slots by the instant at which a timed state may change, or earlier
 --
--- A message of facts: 16 bytes link handle, 1 byte entity type, 1 byte count, times: 16 bytes identifier key, by priority;
+-- A message of facts: 16 bytes link handle, 1 byte entity type, 1 byte count, times: 16 bytes identifier key;
 --   7 bytes instant at which it happened, sized log position, then
 --   2 bytes count, times: sized trait, 4 bytes length + value
 --   2 bytes count, times: sized state, sized value
@@ -98,12 +98,30 @@ do
     return slot and slot ~= 0 and home(slot) or nil
   end
 
-  -- The slot of the anchor: of the identifiers in the graph the one of highest priority; nil where there is none.
+  local function priority_of(key)
+    local name
+    if number_of[key] or nodes[key] then name = name_of(key) else name = string.sub(name_in(redis.call('HGET', NODES, key)), 3) end
+    return rules_of.priorities[type_of(name)] or math.huge
+  end
+
+  -- The slot of the anchor: of the identifiers in the graph the one of highest priority (ties: the smaller key), which only
+  -- matters where they are of several entities; nil where there is none.
   function profiles.home_of(keys)
-    for at = 1, #keys, 16 do
-      local slot = profiles.slot_of(string.sub(keys, at, at + 15))
-      if slot then return slot end
-    end
+    local found, is_several = nil, false
+    profiles.each_key(keys, function(key)
+      local slot = profiles.slot_of(key)
+      is_several = is_several or (slot and found and slot ~= found)
+      found = found or slot
+    end)
+    if not is_several then return found end
+    local anchor, best
+    profiles.each_key(keys, function(key)
+      local priority = profiles.slot_of(key) and priority_of(key)
+      if priority and (not anchor or priority < best or (priority == best and before(key, anchor))) then
+        anchor, best = key, priority
+      end
+    end)
+    return profiles.slot_of(anchor)
   end
 
   function profiles.entity(slot)

@@ -211,13 +211,18 @@ class Copy(dict[str, dict[bytes, bytes]]):
         for key in keys.all:
             pipeline.hgetall(key)
         pipeline.xrange(keys.outbox)
-        *found, self._entries = pipeline.execute(raise_on_error=False)
+        pipeline.zrange(keys.timers, 0, -1, withscores=True)
+        *found, self._entries, self._timers = pipeline.execute(raise_on_error=False)
         hashes = ((key, one) for key, one in zip(keys.all, found, strict=True) if isinstance(one, dict))
         super().__init__(hashes)  # what is no hash refuses to be read as one
 
     def hscan_iter(self, key: str, count: int) -> Iterator[tuple[bytes, bytes]]:
         """The fields and values of a hash."""
         return iter(self[key].items())
+
+    def zscan_iter(self, key: str, count: int) -> Iterator[tuple[bytes, float]]:
+        """The timers."""
+        return iter(self._timers)
 
     def hgetall(self, key: str) -> dict[bytes, bytes]:
         """A whole hash."""

@@ -1,0 +1,156 @@
+"""The invariants of what is said of links, and of what that comes to for entities."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from resolver.facts import Membership
+from resolver.profiles import Run, TraitFact, due, joined
+from resolver.said import FactsRecord, MembershipFacts, timed_runs, unpack_facts
+from schemas.identifiers import EntityType, entity_id
+from schemas.rules import Rules
+
+Hold = Callable[[bool, str], None]
+
+
+class Home(NamedTuple):
+    """The entity in a slot: its type, and the key that its id is made from."""
+
+    entity_type: EntityType
+    senior: bytes
+
+
+class Stored(NamedTuple):
+    """What the store keeps, read whole: by link handle, slot, identifier key, and slot."""
+
+    said: Mapping[bytes, FactsRecord]
+    sums: Mapping[int, FactsRecord]
+    staff: Mapping[bytes, Iterable[bytes]]
+    timers: Mapping[int, int]
+    now_ms: int
+
+
+class Graph(NamedTuple):
+    """What the profiles lean on: the links by handle, the slot of each identifier that has one, entities."""
+
+    links: Mapping[bytes, tuple[bytes, ...]]
+    slot_of: Mapping[bytes, int]
+    homes: Mapping[int, Home]
+    priority: Callable[[bytes], int]
+
+    def home(self, keys: Iterable[bytes]) -> int | None:
+        """The slot of the entity that facts of a link belong to; None while they wait."""
+        inside = [key for key in keys if key in self.slot_of]
+        anchor = min(inside, key=lambda key: (self.priority(key), key), default=None)
+        return None if anchor is None else self.slot_of[anchor]
+
+
+def check_profiles(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
+    """Tell `hold` of each invariant whether it holds, and what there is in its place."""
+    _check_said(stored, graph, hold)
+    _check_sums(stored, graph, rules, hold)
+    for slot, record in stored.sums.items():
+        _check_known(slot, record, graph, hold)
+        _check_timer(slot, record, stored, graph, rules, hold)
+
+
+def _check_said(stored: Stored, graph: Graph, hold: Hold) -> None:
+    """Facts hang on links that are there, and groups know who says to be in them."""
+    for handle, record in stored.said.items():
+        where = f"facts of link {handle.hex()}"
+        hold(handle in graph.links, f"{where}: there is no such link")
+        hold(record.keys == graph.links[handle], f"{where}: hang on other identifiers")
+        for keys, _ in record.memberships:
+            known = all(handle in stored.staff.get(key, ()) for key in keys)
+            hold(known, f"{where}: name a group that does not know of it")
+
+
+def _check_sums(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
+    """The facts of an entity are those of the links whose anchor it holds, no more and no less."""
+    expected: dict[int, list[FactsRecord]] = defaultdict(list)
+    for record in stored.said.values():
+        slot = graph.home(record.keys)
+        if slot is not None:
+            expected[slot].append(record)
+    hold(
+        stored.sums.keys() == expected.keys(),
+        f"{len(stored.sums)} entities have facts, {len(expected)} should",
+    )
+    for slot, records in expected.items():
+        found, where = stored.sums[slot], f"facts of the entity in slot {slot}"
+        hold(
+            _traits(found.traits) == _traits(fact for one in records for fact in one.traits),
+            f"{where}: traits differ",
+        )
+        states = {fact for one in records for fact in one.states}
+        hold(len(found.states) == len(states) and set(found.states) == states, f"{where}: states differ")
+        hold(_runs(rules, [found]) == _runs(rules, records), f"{where}: activity differs")
+        hold(found.memberships == _memberships(records), f"{where}: memberships differ")
+
+
+def _traits(facts: Iterable[TraitFact]) -> Mapping[tuple[str, str], TraitFact]:
+    ordered = sorted(facts, key=lambda one: (one.origin, one.value))
+    return {(fact.name, fact.origin.source): fact for fact in ordered}
+
+
+def _runs(rules: Rules, records: Iterable[FactsRecord]) -> Mapping[str, tuple[Run, ...]]:
+    gaps = dict(timed_runs(rules))
+    found: dict[str, list[Run]] = defaultdict(list)
+    for record in records:
+        for name, runs in record.runs.items():
+            found[name] += runs
+    return {name: joined(runs, gaps.get(name, 0)) for name, runs in found.items()}
+
+
+def _memberships(records: Iterable[FactsRecord]) -> Mapping[object, MembershipFacts]:
+    found: dict[object, MembershipFacts] = {}
+    for record in records:
+        for name, one in record.memberships.items():
+            known = found.get(name, one)
+            last = max((known.last, known.has_ended), (one.last, one.has_ended))
+            found[name] = MembershipFacts(min(known.first, one.first), *last)
+    return found
+
+
+def _check_known(slot: int, record: FactsRecord, graph: Graph, hold: Hold) -> None:
+    """What was told of memberships is what the facts say of the groups as they are."""
+    united: dict[tuple[str, str | None], MembershipFacts] = {}
+    for (keys, role), one in record.memberships.items():
+        group = graph.home(keys)
+        if group is not None:
+            name = entity_id("group", graph.homes[group].senior), role
+            known = united.get(name, one)
+            last = max((known.last, known.has_ended), (one.last, one.has_ended))
+            united[name] = MembershipFacts(min(known.first, one.first), *last)
+    expected = {
+        name: Membership(one.first.occurred_at_ms, one.last.occurred_at_ms if one.has_ended else None)
+        for name, one in united.items()
+    }
+    hold(record.known == expected, f"the entity in slot {slot}: memberships were told that are others")
+
+
+def _check_timer(
+    slot: int, record: FactsRecord, stored: Stored, graph: Graph, rules: Rules, hold: Hold
+) -> None:
+    """A timer is set for when a timed state changes, or earlier."""
+    where = f"the entity in slot {slot}"
+    instants = [
+        instant
+        for state in rules.states_of(graph.homes[slot].entity_type)
+        if (state.after or state.within)
+        and (instant := due(state, record.doings(state.state_name), stored.now_ms)) is not None
+    ]
+    set_for = stored.timers.get(slot)
+    hold(
+        record.timer_ms == set_for or record.timer_ms is None,
+        f"{where}: {record.timer_ms} is not its timer {set_for}",
+    )
+    if instants:
+        hold(
+            set_for is not None and set_for <= min(instants), f"{where}: no timer is set for {min(instants)}"
+        )
+
+
+def read_facts(records: Mapping[bytes, bytes]) -> Mapping[bytes, FactsRecord]:
+    """Facts records by the fields of their hash."""
+    return {field: unpack_facts(record) for field, record in records.items()}
