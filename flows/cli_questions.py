@@ -135,6 +135,57 @@ def history(entity_id: str, is_json: bool, **given: Any) -> None:
 
 
 @click.command()
+@click.argument("named", metavar="[person|group] TYPE=VALUE|ID", nargs=-1, required=True)
+@click.option("--text", "is_text", is_flag=True, help="Lines for people, also where there is no terminal.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="How many identifiers are read at most, and of a group how many links of persons.",
+)
+@as_json
+@common
+def timeline(named: tuple[str, ...], is_text: bool, limit: int, is_json: bool, **given: Any) -> None:
+    """Show one person or company on a page.
+
+    Identifiers, traits with their source, memberships and current states; then what happened, in the
+    order of time: changes of states, of memberships and of identity. By any identifier, or by an id, be
+    it a former one. Lines with colours on a terminal, one JSON object elsewhere. Exit code 1: it is
+    nobody's; what its id has been through is shown.
+
+    \b
+    Examples:
+      nexus timeline per_0123456789abcdef0123456789abcdef
+      nexus timeline person email=ada@acme.example
+      nexus timeline group domain=acme.example --json | jq .states
+    """
+    from flows.timelines import timeline_as_json, timeline_for_people
+
+    entity_type, name = _one(named)
+    with _client(given) as client:
+        found = client.timeline(entity_type, name, limit)
+    is_json = is_json or not (is_text or sys.stdout.isatty())
+    _show(is_json, lambda: timeline_as_json(found), lambda: timeline_for_people(found))
+    raise click.exceptions.Exit(1 if found.profile is None else 0)
+
+
+def _one(named: tuple[str, ...]) -> tuple[EntityType, str]:
+    """Whom `TYPE=VALUE` after an entity type, or an id alone or after it, names."""
+    from flows.client import key_of_id
+    from schemas.identifiers import parse_entity_id
+
+    if len(named) == 1 and "=" not in named[0] and named[0] not in ENTITY_TYPES:
+        return parse_entity_id(named[0])[0], named[0]
+    if len(named) != 2 or named[0] not in ENTITY_TYPES:
+        raise click.UsageError("name one person or group: by its id, or by person TYPE=VALUE")
+    entity_type: EntityType = "person" if named[0] == "person" else "group"
+    if "=" not in named[1]:
+        key_of_id(entity_type, named[1])
+    return entity_type, named[1]
+
+
+@click.command()
 @click.argument("entity_type", type=click.Choice(ENTITY_TYPES), required=False)
 @click.option("--suspended", is_flag=True, help="The links that unite nothing, instead of identifiers.")
 @as_json
@@ -191,7 +242,7 @@ def export(entity_type: EntityType, **given: Any) -> None:
             sys.stdout.flush()
 
 
-QUESTIONS: Final = (lookup, why, history, quarantine, export)
+QUESTIONS: Final = (lookup, timeline, why, history, quarantine, export)
 
 
 # shared by them

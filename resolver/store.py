@@ -4,14 +4,16 @@ A store holds the identity graph of one namespace, the offsets of its input, and
 not yet published. The stream talks to it in batches: `apply` moves all three together, or changes nothing.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from resolver.profiles import Profile
 from schemas.identifiers import EntityType, Identifier
+from schemas.instants import format_instant
 from schemas.rules import Rules
-from schemas.transitions import QuarantineReason, Transition
+from schemas.transitions import Interval, NamedTrait, QuarantineReason, Transition
 
 
 class Move(NamedTuple):
@@ -191,6 +193,16 @@ class Belonging(NamedTuple):
     started_ms: int
     ended_ms: int | None
 
+    @property
+    def started_at(self) -> str:
+        """Since when, as transitions say it."""
+        return format_instant(self.started_ms)
+
+    @property
+    def ended_at(self) -> str | None:
+        """Until when, as transitions say it."""
+        return None if self.ended_ms is None else format_instant(self.ended_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
@@ -206,6 +218,36 @@ class StoredProfile:
     is_complete: bool
     as_of: Cursor
     now_ms: int
+
+    @property
+    def traits(self) -> tuple[NamedTrait, ...]:
+        """The traits as transitions say them, by name."""
+        return tuple(
+            NamedTrait(
+                name=name,
+                value=json.loads(one.value),
+                source=one.origin.source,
+                event_id=one.origin.event_id,
+                occurred_at=format_instant(one.origin.occurred_at_ms),
+            )
+            for name, one in sorted(self.profile.traits.items())
+        )
+
+    @property
+    def timelines(self) -> Mapping[str, tuple[Interval, ...]]:
+        """The timelines as transitions say them, by the name of the state."""
+        return {
+            name: tuple(
+                Interval(
+                    state_value=one.value.text,
+                    state_numeric_value=one.value.number,
+                    state_entered_at=format_instant(one.entered_ms),
+                    state_exited_at=None if one.exited_ms is None else format_instant(one.exited_ms),
+                )
+                for one in timeline
+            )
+            for name, timeline in sorted(self.profile.timelines.items())
+        }
 
 
 class Standing(NamedTuple):

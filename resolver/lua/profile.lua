@@ -31,22 +31,17 @@ local function links_of_persons()
   return handles
 end
 
--- The slots of the entities that these links belong to: each goes with the first of its identifiers that is in one.
+-- The slots of the entities of everybody whom these links name: what is known of a person says which groups it is in.
 local function persons_of(handles)
-  local anchors, lists, persons, seen = {}, {}, {}, {}
+  local keys, persons, seen = {}, {}, {}
   for _, record in ipairs(fetch(SAID, handles)) do
     local list = record and facts.parse(record).keys or ''
-    lists[#lists + 1] = list
-    for at = 1, #list, 16 do anchors[#anchors + 1] = string.sub(list, at, at + 15) end
+    for at = 1, #list, 16 do keys[#keys + 1] = string.sub(list, at, at + 15) end
   end
-  local slots, at = places(anchors, fetch(NODES, anchors)), 0
-  for _, list in ipairs(lists) do
-    local person
-    for i = 1, #list / 16 do person = person or slots[at + i] end
-    at = at + #list / 16
-    if person and not seen[person] then
-      seen[person] = true
-      persons[#persons + 1] = person
+  for _, slot in ipairs(places(keys, fetch(NODES, keys))) do
+    if slot and not seen[slot] then
+      seen[slot] = true
+      persons[#persons + 1] = slot
     end
   end
   return persons
