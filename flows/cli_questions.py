@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -15,6 +15,7 @@ from schemas.identifiers import ENTITY_TYPES, EntityType
 
 if TYPE_CHECKING:
     from flows.client import Absence, Nexus
+    from flows.exporting import Wanted
 
 _LIMIT = click.option(
     "--limit",
@@ -217,29 +218,76 @@ def quarantine(entity_type: EntityType | None, suspended: bool, is_json: bool, *
 
 
 @click.command()
-@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
+@click.argument("what", type=click.Choice([*ENTITY_TYPES, "states", "memberships", "traits"]))
+@click.option("--traits", "with_traits", is_flag=True, help="One row a person or group, with its traits.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One row for each who is in this state now; may be repeated: in all of them.",
+)
+@click.option("--csv", "is_csv", is_flag=True, help="A table with a header instead of JSON lines.")
 @click.option("--json", is_flag=True, hidden=True, expose_value=False)  # it is JSON in any case
 @common
-def export(entity_type: EntityType, **given: Any) -> None:
-    """Write every identifier with its entity id.
+def export(what: str, with_traits: bool, states: tuple[str, ...], is_csv: bool, **given: Any) -> None:
+    """Write the whole answer, or a list.
 
-    One JSON object a line, sorted by type and value. Memory does not grow with the number of
-    identifiers: what does not fit is sorted on disk.
+    `person` and `group`: every identifier with its entity id, sorted by type and value; with --traits or
+    --state a list instead, a row for each with its identifiers and traits, sorted by id. `states`,
+    `memberships` and `traits`: every interval, membership or trait, sorted by entity. One JSON object a
+    line, or a table. Memory does not grow with the number of rows: what does not fit is sorted on disk.
 
     \b
     Examples:
       nexus export person > persons.jsonl
-      nexus export group | grep acme
+      nexus export states | jq 'select(.is_current)'
+      nexus export person --traits --state activity=dormant --csv > dormant.csv
     """
+    from flows.exporting import Wanted
+
+    is_list = with_traits or bool(states)
+    if is_list and what not in ENTITY_TYPES:
+        raise click.UsageError("--traits and --state make lists of persons or groups")
+    wanted = Wanted("group" if what == "group" else "person", _states(states), with_traits)
     with _client(given) as client:
-        with progress("reading", client.count()) as show:
-            rows = iter(client.export(entity_type, show))
-            first = next(rows, None)
-        with _until_enough():
-            if first is not None:
-                sys.stdout.write(json_line(first._asdict()))
-                sys.stdout.writelines(json_line(row._asdict()) for row in rows)
-            sys.stdout.flush()
+        wanted.refuse_undeclared(client.rules)
+        with progress("reading", None if is_list or what not in ENTITY_TYPES else client.count()) as show:
+            rows, columns = _exported(client, what, wanted if is_list else None, show)
+            first = list(islice(rows, 1))  # all are read before the first comes
+        _write(chain(first, rows), columns, is_csv)
+
+
+def _exported(
+    client: "Nexus", what: str, wanted: "Wanted | None", show: Callable[[int], None]
+) -> tuple[Iterator[dict[str, Any]], Callable[[], Sequence[str]]]:
+    """Rows, and what tells their columns once they are read."""
+    from flows.client import Row
+    from flows.exporting import COLUMNS, List, rows_of
+
+    if wanted is not None:
+        found = List(client, wanted)
+        return found.rows(show), lambda: found.columns
+    if what in COLUMNS:
+        return rows_of(client, what, show), lambda: COLUMNS[what]
+    rows = client.export("person" if what == "person" else "group", show)
+    return (row._asdict() for row in rows), lambda: Row._fields
+
+
+def _states(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = [one.partition("=") for one in given]
+    if not all(equals for _, equals, _ in pairs):
+        raise click.UsageError("--state is NAME=VALUE, as in --state billing_lifecycle=active")
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _write(rows: Iterable[dict[str, Any]], columns: Callable[[], Sequence[str]], is_csv: bool) -> None:
+    from flows.exporting import table
+
+    lines = table(columns, rows) if is_csv else map(json_line, rows)
+    with _until_enough():
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
 
 
 QUESTIONS: Final = (lookup, timeline, why, history, quarantine, export)

@@ -172,13 +172,13 @@ class Nexus:
         cannot be normalised.
         """
         asked = self._identifier(entity_type, identifier_type, value)
-        if self._rules.blocked(asked) is not None:
+        if self.rules.blocked(asked) is not None:
             return None
         return self._parts.store.entity(self._graph.living(self._parts.keyring.key(asked)))
 
     def blocked(self, entity_type: EntityType, identifier_type: str, value: str) -> str | None:
         """The name of the rule by which this value identifies nobody, None when it may identify somebody."""
-        return self._rules.blocked(self._identifier(entity_type, identifier_type, value))
+        return self.rules.blocked(self._identifier(entity_type, identifier_type, value))
 
     def entity(self, entity_id: str) -> Entity | None:
         """The entity that answers to an id, be it a former one."""
@@ -217,12 +217,14 @@ class Nexus:
         asked = self._asked(entity_type, named)
         return None if asked.rule is not None else self._parts.store.profile(asked.key, limit)
 
-    def profiles(self, entity_type: EntityType) -> Iterator[StoredProfile]:
-        """Everybody of whom something is known, in no order, without identifiers; may give one twice."""
+    def profiles(self, entity_type: EntityType | None = None) -> Iterator[StoredProfile]:
+        """All persons or groups, or both, of whom something is known, in no order and without identifiers;
+        may give one twice, the second time as it is by then.
+        """
         cursor = 0
         while True:
             cursor, _, found = self._parts.store.profiles_page(cursor)
-            yield from (one for one in found if one.entity.entity_type == entity_type)
+            yield from (one for one in found if entity_type in (None, one.entity.entity_type))
             if cursor == 0:
                 return
 
@@ -353,11 +355,14 @@ class Nexus:
         """
         rows = (
             (one.identifier_type, one.identifier_value, entity_id)
-            for one, entity_id in self._read(entity_type, show)
+            for one, entity_id in self.identifiers(entity_type, show)
         )
         return (Row(*row) for row in sorted_rows(rows, key_length=2))
 
-    def _read(self, entity_type: EntityType, show: Callable[[int], None]) -> Iterator[tuple[Identifier, str]]:
+    def identifiers(
+        self, entity_type: EntityType, show: Callable[[int], None] = lambda _: None
+    ) -> Iterator[tuple[Identifier, str]]:
+        """Every identifier with its entity id, in no order; may give one twice."""
         cursor, seen = 0, 0
         while True:
             cursor, _, found = self._parts.store.page(cursor)
@@ -375,12 +380,13 @@ class Nexus:
         return RedisNeighbours(parts.client, parts.settings.namespace, parts.store)
 
     @property
-    def _rules(self) -> Rules:
+    def rules(self) -> Rules:
+        """The rules in force."""
         return self._parts.settings.rules
 
     def _identifier(self, entity_type: EntityType, identifier_type: str, value: str) -> Identifier:
         try:
-            return self._rules.identifier(entity_type, identifier_type, value)
+            return self.rules.identifier(entity_type, identifier_type, value)
         except BadValue as error:
             raise SettingsError(f"{identifier_type}: the value {error.reason}") from None
 
@@ -391,7 +397,7 @@ class Nexus:
             return _Asked(key_of_id(entity_type, named), None, None)
         asked = self._identifier(entity_type, identifier_type, value)
         name = NamedIdentifier(type=asked.identifier_type, value=asked.identifier_value)
-        rule = self._rules.blocked(asked)
+        rule = self.rules.blocked(asked)
         key = self._parts.keyring.key(asked)
         return _Asked(key if rule is not None else self._graph.living(key), name, rule)
 

@@ -17,9 +17,9 @@ from tests.flows.terminal import answers, call, command, environment, nexus, rec
 DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
 COMMANDS = (
     "bench", "check", "demo", "export", "history", "lookup", "publish", "quarantine", "replay-dlq", "run",
-    "why", *DECIDING,
+    "timeline", "why", *DECIDING,
 )  # fmt: skip
-WITH_JSON = ("bench", "check", "history", "lookup", "quarantine", "replay-dlq", "why", *DECIDING)
+WITH_JSON = ("bench", "check", "history", "lookup", "quarantine", "replay-dlq", "timeline", "why", *DECIDING)
 
 # Two strangers, on a laptop and on a phone, who turn out to be one.
 STORY = [
