@@ -184,6 +184,11 @@ class Keys:
         return self._key("timers")
 
     @property
+    def unsummed(self) -> str:
+        """HASH slot number -> what consumers know of an entity whose facts are not all together yet."""
+        return self._key("unsummed")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -208,6 +213,7 @@ class Keys:
             self.profiles,
             self.staff,
             self.timers,
+            self.unsummed,
         ]
 
     @property

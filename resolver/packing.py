@@ -270,6 +270,11 @@ def pack_chunk(left: int, entries: Sequence[bytes]) -> bytes:
     return _NUMBERS.pack(left, 0) + b"".join(entries)
 
 
+def pack_unsummed(ref: int, token: int, cause: bytes) -> bytes:
+    """A record of the unsummed hash (`lua/sum_up.lua`)."""
+    return _NUMBERS.pack(ref, token) + cause
+
+
 class ChunkRecord(NamedTuple):
     """A piece of a long list: two chunks that come before it (0: none), and its entries."""
 

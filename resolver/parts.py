@@ -106,6 +106,7 @@ class Answer:
         self.region, self.unsettled, self.rules, self.ruled_by = region, unsettled, rules, ruled_by
         self.transitions: list[bytes] = []
         self.history: list[Told] = []
+        self._steps: list[tuple[bytes, bytes | None]] = []  # an id that is another from now on, or ends
 
     # who is in the graph
 
@@ -339,6 +340,20 @@ class Answer:
         for part in self.parts:
             self._tell_part(part)
 
+    def known(self) -> Mapping[bytes, int]:
+        """By the key of an id, after what is told: the slot whose facts consumers know under it."""
+        known = {self.region.entities[slot].senior: slot for slot in set(self.region.homes.values())}
+        for gone, now in self._steps:
+            slot = known.pop(gone, None)
+            if now is not None and slot is not None:
+                known[now] = slot
+        return known
+
+    @property
+    def cause(self) -> bytes:
+        """The log position of what is given as the cause of most of it."""
+        return self._first_cause
+
     def _cause(self, key: bytes) -> Caused:
         return Caused(self.unsettled.get(key, self._first_cause), self.region.nodes[key].entity_type)
 
@@ -361,6 +376,10 @@ class Answer:
 
     def _emit(self, cause: Caused, kind: int, key: bytes, rest: bytes) -> None:
         self.transitions.append(cause.emit(kind, key, rest))
+        if kind in (MERGED, RELABELLED):
+            self._steps.append((rest[:16], key if kind == RELABELLED else None))
+        elif kind == ERASED:
+            self._steps.append((key, None))
         self._told_by = cause.position
 
     def _remember(self, what: int, key: bytes, other: bytes, moved: int) -> None:

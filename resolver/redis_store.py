@@ -114,6 +114,7 @@ _APPLY_PARTS = (
     "carry",
     "learn",
     "tick",
+    "sum_up",
     "main",
     "write",
 )
@@ -250,6 +251,17 @@ class RedisStore:
             case b"rules":
                 return Ticked(0, 0, False)
         return Ticked(reply[1], reply[2], reply[3] == b"1")
+
+    def sum_up(self, messages: Sequence[bytes]) -> None:
+        """Sum up facts that a restructuring in bounded calls left, as `lua/sum_up.lua` reads it."""
+        rules, packed_rules, apply = self._in_force
+        limit = 2 * self._outbox_limit  # what a restructuring tells has no batch that could wait
+        arguments = [0, limit, rules.version, packed_rules, "sum", b"", self._one_call, len(messages)]
+        with translated():
+            while (reply := apply(self._keys.apply, [*arguments, *messages]))[0] != b"applied":
+                if reply[0] == b"full":
+                    raise StoreUnavailable("the outbox is full: profiles are summed up once it is published")
+                self.take_rules()
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""

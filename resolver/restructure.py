@@ -33,6 +33,7 @@ from resolver.packing import (
     pack_node,
     pack_quarantine,
     pack_slot,
+    pack_unsummed,
     unpack_chunk,
     unpack_slot,
 )
@@ -41,6 +42,7 @@ from resolver.redact import Redaction
 from resolver.redis_store import RedisStore, script, translated
 from resolver.region import Region, pages
 from resolver.rescan import Rescan
+from resolver.summing_up import NO_SLOT, SummingUp
 from schemas.errors import SettingsError
 
 log = logging.getLogger("nexus.restructure")
@@ -172,6 +174,7 @@ class Restructuring:
         with translated():
             if self._redis.hget(keys.meta, "job") == b"visible":
                 return
+            self._redis.unlink(keys.unsummed)
             for page in pages(self._redis.hscan_iter(keys.moving, count=1000)):
                 slots = {slot for _, slot in page}
                 written = (record for record in self._redis.hmget(keys.slots, slots) if record)
@@ -196,9 +199,9 @@ class Restructuring:
                 known |= self._read_also(region, unsettled, answer.unread)
                 continue
             answer.tell()
-            beside.prepare(answer)
+            is_noted = beside.prepare(answer)
             self._step("restructure-prepared")
-            if self._try_flip(answer, len(known), token):
+            if self._try_flip(answer, len(known), token, is_noted=is_noted):
                 with translated():
                     self._redis.hincrby(self._keys.meta, "rescanned", answer.changed)
                 return
@@ -231,14 +234,14 @@ class Restructuring:
             now = self._redis.time()
             self._redis.hset(self._keys.meta, "hold", now[0] * 1000 + now[1] // 1000 + _HOLD_MS)
 
-    def _try_flip(self, answer: Answer, touched: int, token: str) -> bool:
+    def _try_flip(self, answer: Answer, touched: int, token: str, *, is_noted: bool) -> bool:
         keys = self._keys
         nodes, quarantine = [], []
         for key, wish in answer.wishes.items():
             node = wish.on(answer.region.nodes[key])
             nodes.append((key, b"" if wish.is_erased else pack_node(node)))
             quarantine.append((key, pack_quarantine(wish.crossed) if wish.crossed else b""))
-        arguments: list[Any] = [token, touched]
+        arguments: list[Any] = [token, touched, "1" if is_noted else ""]
         for records in (nodes, quarantine):
             arguments += [len(records), *(part for record in records for part in record)]
         arguments += [part for pair in answer.unsettled.items() for part in pair]
@@ -254,6 +257,7 @@ class Restructuring:
                         keys.nodes,
                         keys.quarantine,
                         keys.worker,
+                        keys.said,
                     ],
                     arguments,
                 )
@@ -266,6 +270,8 @@ class Restructuring:
             for page in pages(key for key, _ in self._redis.hscan_iter(keys.moving, count=1000)):
                 self._settle([keys.nodes, keys.moving], page)
             self._step("restructure-settled")
+            SummingUp(self._client, keys, self._store).run()
+            self._step("restructure-summed-up")
             hashes = [
                 keys.slots,
                 keys.chunks,
@@ -274,6 +280,9 @@ class Restructuring:
                 keys.history,
                 keys.synonyms,
                 keys.pending,
+                keys.said,
+                keys.profiles,
+                keys.staff,
             ]
             while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
                 pass
@@ -312,8 +321,8 @@ class _Beside:
     records: dict[int, bytes] = field(default_factory=dict)
     chunks: list[int] = field(default_factory=list)
 
-    def prepare(self, answer: Answer) -> None:
-        """Write it, in place of what was written before."""
+    def prepare(self, answer: Answer) -> bool:
+        """Write it, in place of what was written before; whether it is noted what is to be summed up."""
         slots = self._slots(answer.parts)
         self._write_moves(  # first: by these it is known what to clear away after a crash
             {key: slot for part, slot in zip(answer.parts, slots, strict=True) for key in part.keys}
@@ -321,6 +330,20 @@ class _Beside:
         self._write_entities(answer, slots)
         self._write_transitions(answer.transitions)
         self._write_doomed(answer)
+        return self._write_unsummed(answer, slots)
+
+    def _write_unsummed(self, answer: Answer, slots: Sequence[int]) -> bool:
+        self.guarded("UNLINK", self.keys.unsummed)
+        with translated():
+            if not self.redis.hlen(self.keys.said):
+                return False
+        known = answer.known()
+        noted = {
+            slot: pack_unsummed(known.get(part.senior, 0), slot, answer.cause)
+            for part, slot in zip(answer.parts, slots, strict=True)
+        }
+        self._save(self.keys.unsummed, {NO_SLOT: pack_unsummed(0, 0, answer.cause), **noted})
+        return True
 
     def _slots(self, parts: Sequence[Part]) -> list[int]:
         """A slot for each part: the one that its senior was given before, or a new one."""

@@ -19,7 +19,9 @@ do
   local function known_ids(involved)
     local known = {}
     for _, slot in ipairs(involved) do
-      if profiles.sums[slot] and was_senior[slot] then known[was_senior[slot]] = profiles.sums[slot] end
+      local one = profiles.unsummed[slot]
+      local set = profiles.sums[one and one.ref or slot]
+      if set and was_senior[slot] then known[was_senior[slot]] = set end
     end
     for _, step in ipairs(profiles.steps) do
       if step.now then known[step.now] = known[step.gone] end
@@ -95,7 +97,7 @@ do
   local function moved_groups()
     local keys = {}
     local function take(members, older)
-      for _, key in ipairs((listed(members, older))) do keys[#keys + 1] = key end
+      for _, key in ipairs((listed(members, older, true))) do keys[#keys + 1] = key end
     end
     for host, parts in pairs(profiles.came) do
       if parts[1].cause.entity_type == 'g' then
@@ -118,8 +120,7 @@ do
     local handles, seen = {}, {}
     for _, key in ipairs(keys) do
       local one = profiles.staff[key]
-      spend(#one.handles / 16)
-      for _, handle in ipairs((listed(one.handles, one.older))) do
+      for _, handle in ipairs((listed(one.handles, one.older, true))) do
         if not seen[handle] then
           seen[handle] = true
           handles[#handles + 1] = handle
@@ -131,7 +132,11 @@ do
 
   -- Persons that groups concern which something happened to.
   local function concerned(keys)
-    local handles, lists, found = staff_of(keys), {}, {}
+    return profiles.persons_of(staff_of(keys))
+  end
+
+  function profiles.persons_of(handles)
+    local lists, found = {}, {}
     profiles.read_said(handles)
     for _, handle in ipairs(handles) do
       if profiles.said[handle] then lists[#lists + 1] = profiles.said[handle].keys end
@@ -143,7 +148,7 @@ do
   end
 
   -- Memberships in groups that were erased.
-  local function leave_erased(persons)
+  function profiles.leave_erased(persons)
     local keys = profiles.erased
     local function prune(set)
       local is_less = false
@@ -162,26 +167,70 @@ do
     end
   end
 
+  local function read_refs(involved)
+    local refs = {}
+    for _, slot in ipairs(involved) do
+      if profiles.unsummed[slot] then refs[#refs + 1] = profiles.unsummed[slot].ref end
+    end
+    profiles.read_sums(refs)
+  end
+
+  -- Entities that came together before all their facts were: they are not summed up yet either. What consumers know of them
+  -- is kept aside.
+  local function is_unsummed(host)
+    if not slots[host] or slots[host].moved_to or (profiles.region and profiles.region.old[host]) then return false end
+    for _, one in ipairs(profiles.came[host] or {}) do
+      if profiles.unsummed[one.slot] then return true end
+    end
+    return profiles.came[host] and profiles.unsummed[host]
+  end
+
+  local function ref_of(old)
+    if not old then return 0 end
+    last_slot = last_slot + 1
+    profiles.sums[last_slot], profiles.is_summed[last_slot] = old, true
+    return last_slot
+  end
+
+  local function leave_unsummed(slot, set, old, cause)
+    last_slot = last_slot + 1
+    local token, own = last_slot, facts.empty() -- what consumers know stays as it is
+    if set then facts.unite(own, set, profiles.gap_of) end
+    profiles.sums[slot], profiles.is_summed[slot] = own, true
+    profiles.unsummed[slot], profiles.is_unsummed[slot] = {ref = ref_of(old), token = token, cause = cause.position}, true
+  end
+
   function profiles.carry(default)
     forget_erased()
     local involved = involved_slots()
     local groups = moved_groups()
     if #involved == 0 and #groups == 0 then return end
     profiles.read_sums(involved)
+    read_refs(involved)
     local persons = concerned(groups)
     profiles.read_sums(persons)
-    if next(profiles.erased) then leave_erased(persons) end
+    if next(profiles.erased) then profiles.leave_erased(persons) end
+    local unsummed = {}
+    for _, host in ipairs(involved) do unsummed[host] = is_unsummed(host) or nil end
     local known, new = known_ids(involved), profiles.region and region_sums() or {}
     merged_sums(new)
     for _, slot in ipairs(involved) do
+      local one = profiles.unsummed[slot]
+      if one then
+        profiles.unsummed[slot], profiles.is_unsummed[slot] = false, true
+        if one.ref ~= 0 then profiles.sums[one.ref], profiles.is_summed[one.ref] = false, true end
+      end
       if profiles.sums[slot] and new[slot] ~= profiles.sums[slot] then profiles.sums[slot], profiles.is_summed[slot] = false, true end
     end
     local to_join = {}
     for slot in pairs(profiles.region and profiles.region.new or {}) do new[slot] = new[slot] or false end
+    for slot in pairs(unsummed) do new[slot] = new[slot] or false end
     for _, slot in ipairs(in_order(new)) do
       local id = profiles.entity(slot).senior
       local old, set = known[id], new[slot]
-      if old ~= set and (old or set) then
+      if unsummed[slot] then
+        leave_unsummed(slot, set, old, causes[slot] or default)
+      elseif old ~= set and (old or set) then
         local cause = caused(causes[slot] or profiles.placed[slot] and profiles.placed[slot].cause or default, slot)
         set = set or facts.empty()
         profiles.sums[slot], profiles.is_summed[slot], set.timer = set, true, 0

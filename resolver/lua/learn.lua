@@ -93,11 +93,23 @@ do
     return profiles.sorted(timelines.following(changed, one.entity_type))
   end
 
+  -- The facts of an entity that is not summed up yet.
+  local function take_only(one, set, slot)
+    add_traits(one, set)
+    add_states(one, set, nil, {})
+    add_memberships(one, set)
+    if profiles.is_said[one.handle] then
+      profiles.sums[slot], profiles.is_summed[slot] = profiles.sums[slot] or facts.empty(), true
+      facts.unite(profiles.sums[slot], set, profiles.gap_of)
+    end
+  end
+
   local function learn(one)
     local set = profiles.said[one.handle] or facts.empty(one.keys)
     profiles.said[one.handle] = set
     local slot = profiles.home_of(one.keys)
     local sum = slot and (profiles.sums[slot] or facts.empty())
+    if slot and profiles.unsummed[slot] then return take_only(one, set, slot) end
     local id, changed, old = slot and profiles.entity(slot).senior, {}, {}
     add_traits(one, set, sum, id)
     local names = sum and touched_states(one) or {}

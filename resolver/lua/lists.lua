@@ -16,11 +16,11 @@ local function append(recent, older, entries)
   return entries, new_chunk(older, 0, recent)
 end
 
--- All entries of a list, as an array, and the numbers of its chunks.
-local function listed(recent, older)
+-- All entries of a list, as an array, and the numbers of its chunks; no more than one call may read, or `whole`.
+local function listed(recent, older, whole)
   local entries, n, ids, waiting, sub = {}, 0, {}, {}, string.sub
   local function take(data, from)
-    if n > most_read then error(LARGE, 0) end
+    if n > most_read and not whole then error(LARGE, 0) end
     for at = from, #data, 16 do
       n = n + 1
       entries[n] = sub(data, at, at + 15)

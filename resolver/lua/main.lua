@@ -1,5 +1,18 @@
 -- The call: what the links and the operator event do, all in memory.
+
+-- While the new answer is visible, links of what it erased may still be there, to be cleared away: they are not known any more.
+local function refuse_links()
+  local keys = {}
+  for i = 1, job == 'visible' and has_marks and n_links or 0 do
+    for _, key in ipairs(parse_link({'', ARGV[first_handle + n_links + i - 1]}).keys) do keys[#keys + 1] = key end
+  end
+  read_marks(keys)
+  return refuse_erased(keys, {})
+end
+
 local function resolve_links()
+  local gone = refuse_links()
+  if gone then return gone end
   if n_cold == 0 then return end
   local links = {}
   for i = 1, n_cold do links[i] = parse_link(cold[i]) end
@@ -19,7 +32,11 @@ end
 
 local function resolve_batch()
   local refusal = resolve_links()
-  if not refusal and n_facts > 0 then profiles.learn() end
+  if is_summing then
+    profiles.sum_up()
+  elseif not refusal and n_facts > 0 then
+    profiles.learn()
+  end
   return refusal
 end
 

@@ -38,6 +38,7 @@ do
 
   function profiles.tell_memberships(cause, slot, known)
     local set = profiles.sums[slot]
+    if profiles.unsummed[slot] then return end
     if known ~= set.known then profiles.is_summed[slot] = true end
     local id, now = profiles.entity(slot).senior, resolved(set)
     for _, name in ipairs(profiles.names_of(known, now)) do

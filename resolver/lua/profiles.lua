@@ -18,6 +18,7 @@
 -- timers              slot -> instant, or false: its timer is gone
 profiles.said, profiles.sums, profiles.staff, profiles.timers = {}, {}, {}, {}
 profiles.is_said, profiles.is_summed, profiles.is_staffed = {}, {}, {}
+profiles.unsummed, profiles.is_unsummed = {}, {} -- slot -> {ref, token, cause} (`sum_up`)
 
 do
   local bare = {} -- key -> slot of a node that was read for it only
@@ -53,6 +54,11 @@ do
     end
     local records = fetch(profiles.PROFILES, wanted)
     for i, slot in ipairs(wanted) do profiles.sums[slot] = records[i] and facts.parse(records[i]) end
+    records = profiles.has_unsummed and fetch(profiles.UNSUMMED, wanted) or {}
+    for i, record in ipairs(records) do
+      local ref, token = struct.unpack('>I4I4', record or '\0\0\0\0\0\0\0\0')
+      profiles.unsummed[wanted[i]] = record and {ref = ref, token = token, cause = string.sub(record, 9)}
+    end
   end
 
   function profiles.read_staff(keys)
@@ -159,6 +165,10 @@ do
         redis.call('ZREM', profiles.TIMERS, slot)
       end
     end
+    write(profiles.UNSUMMED, profiles.is_unsummed, function(slot)
+      local one = profiles.unsummed[slot]
+      return one and struct.pack('>I4I4', one.ref, one.token) .. one.cause
+    end)
     if is_tick then redis.call('HSET', META, 'now', string.format('%.0f', profiles.now - profiles.EPOCH)) end
   end
 end

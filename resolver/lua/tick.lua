@@ -1,5 +1,6 @@
 -- Time goes by: `now` moves to the clock's instant, never back, and what became true by then is told. It moves no further
--- than the timers that one call sees to, so that all that were set up to `now` have gone off.
+-- than the timers that one call sees to, so that all that were set up to `now` have gone off; and not at all while entities
+-- are not summed up, since what consumers know of them is as of now.
 do
   local MOST = 500
 
@@ -43,8 +44,15 @@ do
     end
   end
 
+  -- A slot may be that of an entity that moved, and is to be cleared away.
+  local function is_living(slot)
+    local senior = profiles.sums[slot] and slots[slot].senior
+    return senior and profiles.slot_of(senior) == slot
+  end
+
   -- Moves `now`, to `most` (ms since 1970) at most if that is said; how many timers went off, and whether more are due.
   function profiles.tick(most)
+    if profiles.has_unsummed then return 0, false end
     local time, from = redis.call('TIME'), profiles.now
     local wanted = profiles.EPOCH + math.min(time[1] * 1000 + math.floor(time[2] / 1000), most or math.huge)
     local found, to = due(math.max(from, wanted))
@@ -56,10 +64,13 @@ do
       if profiles.sums[slot] then living[#living + 1] = slot end
     end
     load_slots(living, true)
+    local seniors = {}
+    for i, slot in ipairs(living) do seniors[i] = slots[slot].senior or '' end
+    profiles.read_homes(seniors)
     profiles.now = to
     for _, slot in ipairs(set_for) do
       profiles.timers[slot] = false
-      if profiles.sums[slot] then
+      if is_living(slot) then
         go_off(slot, from, to)
         profiles.arm(slot, profiles.sums[slot], profiles.entity(slot).entity_type)
       end

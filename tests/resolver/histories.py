@@ -342,7 +342,8 @@ class Pair:
             assert isinstance(outcome, Ticked)
             if not outcome.is_more:
                 break
-        self.now_ms = max(self.now_ms, until_ms)
+        now: Any = self.client.hget(self.keys.meta, "now")
+        self.now_ms = int(now or 0)
         self._publish()
 
     def settle(self) -> None:
