@@ -33,7 +33,12 @@ RULES = Rules.from_data(
 def event(number: int, *participants: dict[str, Any], **fields: Any) -> bytes:
     """Give a record of the event `e<number>` of that day in January, which came when it happened."""
     occurred_at = f"2026-01-{number:02d}T10:00:00Z"
-    payload = {"event_id": f"e{number}", "source": "app", "event_name": "seen", "occurred_at": occurred_at}
+    payload: dict[str, Any] = {
+        "event_id": f"e{number}",
+        "source": "app",
+        "event_name": "seen",
+        "occurred_at": occurred_at,
+    }
     payload |= {"participants": participants, **fields}
     return record(json.dumps(payload).encode(), 86_400_000 * (20_453 + number) + 36_000_000, "event")
 
