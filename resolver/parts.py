@@ -28,7 +28,7 @@ from resolver.packing import (
     pack_type,
 )
 from resolver.region import Region
-from schemas.identifiers import Identifier
+from schemas.identifiers import EntityType, Identifier
 from schemas.rules import Limit, Rules
 
 _CREATED_AT_ONCE, _TOLD_AT_ONCE = 64, 1000
@@ -106,7 +106,7 @@ class Answer:
         self.region, self.unsettled, self.rules, self.ruled_by = region, unsettled, rules, ruled_by
         self.transitions: list[bytes] = []
         self.history: list[Told] = []
-        self._steps: list[tuple[bytes, bytes | None]] = []  # an id that is another from now on, or ends
+        self._steps: list[tuple[EntityType, bytes, bytes | None]] = []  # an id is another now, or ended
 
     # who is in the graph
 
@@ -343,11 +343,16 @@ class Answer:
     def known(self) -> Mapping[bytes, int]:
         """By the key of an id, after what is told: the slot whose facts consumers know under it."""
         known = {self.region.entities[slot].senior: slot for slot in set(self.region.homes.values())}
-        for gone, now in self._steps:
+        for _, gone, now in self._steps:
             slot = known.pop(gone, None)
             if now is not None and slot is not None:
                 known[now] = slot
         return known
+
+    @property
+    def group_steps(self) -> bytes:
+        """What is told of the ids of groups: 16 bytes of one that is gone, 16 of what it is now, or zeros."""
+        return b"".join(gone + (now or bytes(16)) for kind, gone, now in self._steps if kind == "group")
 
     @property
     def cause(self) -> bytes:
@@ -377,9 +382,9 @@ class Answer:
     def _emit(self, cause: Caused, kind: int, key: bytes, rest: bytes) -> None:
         self.transitions.append(cause.emit(kind, key, rest))
         if kind in (MERGED, RELABELLED):
-            self._steps.append((rest[:16], key if kind == RELABELLED else None))
+            self._steps.append((cause.entity_type, rest[:16], key if kind == RELABELLED else None))
         elif kind == ERASED:
-            self._steps.append((key, None))
+            self._steps.append((cause.entity_type, key, None))
         self._told_by = cause.position
 
     def _remember(self, what: int, key: bytes, other: bytes, moved: int) -> None:

@@ -42,7 +42,7 @@ from resolver.redact import Redaction
 from resolver.redis_store import RedisStore, script, translated
 from resolver.region import Region, pages
 from resolver.rescan import Rescan
-from resolver.summing_up import NO_SLOT, SummingUp
+from resolver.summing_up import NO_SLOT, STEPS, SummingUp
 from schemas.errors import SettingsError
 
 log = logging.getLogger("nexus.restructure")
@@ -342,7 +342,8 @@ class _Beside:
             slot: pack_unsummed(known.get(part.senior, 0), slot, answer.cause)
             for part, slot in zip(answer.parts, slots, strict=True)
         }
-        self._save(self.keys.unsummed, {NO_SLOT: pack_unsummed(0, 0, answer.cause), **noted})
+        about_all = {NO_SLOT: pack_unsummed(0, 0, answer.cause), STEPS: answer.group_steps}
+        self._save(self.keys.unsummed, {**about_all, **noted})
         return True
 
     def _slots(self, parts: Sequence[Part]) -> list[int]:

@@ -23,8 +23,8 @@ from resolver.region import pages
 
 _MOST = 2_000  # handles in a call
 _ERASED = 500  # keys in a call
-NO_SLOT = 0
-"""The cause of the whole is noted under it."""
+NO_SLOT, STEPS = "0", "steps"
+"""The cause of the whole is noted under the one, what was told of groups under the other."""
 
 
 class SummingUp:
@@ -46,11 +46,11 @@ class SummingUp:
         while left := self._left():
             for page in pages(left):
                 self._sum(page, dropped)
-        self._redis.hdel(self._keys.unsummed, NO_SLOT)
+        self._redis.unlink(self._keys.unsummed)
 
     def _left(self) -> list[tuple[bytes, bytes]]:
         left = self._redis.hscan_iter(self._keys.unsummed, count=1000)
-        return [(slot, noted) for slot, noted in left if int(slot) != NO_SLOT]
+        return [(slot, noted) for slot, noted in left if slot.decode() not in (NO_SLOT, STEPS)]
 
     def _leave(self, erased: list[bytes]) -> None:
         """Take persons out of groups that were erased."""

@@ -204,7 +204,7 @@ do
     forget_erased()
     local involved = involved_slots()
     local groups = moved_groups()
-    if #involved == 0 and #groups == 0 then return end
+    if #involved == 0 and #groups == 0 and not profiles.region then return end
     profiles.read_sums(involved)
     read_refs(involved)
     local persons = concerned(groups)
@@ -235,7 +235,7 @@ do
         set = set or facts.empty()
         profiles.sums[slot], profiles.is_summed[slot], set.timer = set, true, 0
         profiles.tell_difference(cause, id, old or EMPTY, set)
-        to_join[slot] = profiles.followed(old and old.known or {})
+        to_join[slot] = profiles.followed(old and old.known or {}, profiles.steps)
         profiles.arm(slot, set, cause.entity_type)
       elseif set and profiles.sums[slot] ~= set then
         profiles.sums[slot], profiles.is_summed[slot], set.timer = set, true, 0
@@ -243,7 +243,7 @@ do
       end
     end
     for _, slot in ipairs(persons) do
-      if profiles.sums[slot] then to_join[slot] = to_join[slot] or profiles.followed(profiles.sums[slot].known) end
+      if profiles.sums[slot] then to_join[slot] = to_join[slot] or profiles.followed(profiles.sums[slot].known, profiles.steps) end
     end
     for _, slot in ipairs(in_order(to_join)) do
       if profiles.sums[slot] and profiles.entity(slot).entity_type == 'p' then

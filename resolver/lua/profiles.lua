@@ -169,6 +169,7 @@ do
       local one = profiles.unsummed[slot]
       return one and struct.pack('>I4I4', one.ref, one.token) .. one.cause
     end)
+    profiles.keep_steps()
     if is_tick then redis.call('HSET', META, 'now', string.format('%.0f', profiles.now - profiles.EPOCH)) end
   end
 end

@@ -1,7 +1,8 @@
 -- What a restructuring in bounded calls left to be summed up: entities whose facts are not all together yet.
 --
 -- UNSUMMED   slot -> 4 bytes slot whose facts are what consumers know of the entity (0: nothing), 4 bytes token, log position
---            of the cause. Meanwhile facts are taken, and nothing is told.
+--            of the cause; under 0 that of the whole; under `steps` what was told of groups. Meanwhile facts are taken, and
+--            nothing is told.
 -- Message    's', 4 bytes slot, 4 bytes token, 1 byte whether these are the last, 16 bytes for each link handle
 --            'p', sized log position of the cause, 2 bytes count, 16 bytes for each key that was erased, 16 bytes for each
 --            handle of persons' links: their memberships are in groups that changed
