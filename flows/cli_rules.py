@@ -143,7 +143,7 @@ def _as_json(one: "Difference") -> dict[str, Any]:
     return {
         "version": one.version,
         "is_same": one.is_same,
-        "renormalised": list(one.renormalised),
+        "refused": list(one.refused),
         "entities": found.entities,
         "blocked": found.blocked,
         "counts": {kind: found.counts.get(kind, 0) for kind in _KINDS},
@@ -164,10 +164,10 @@ def _for_people(one: "Difference") -> Iterator[str]:
     if one.is_same:
         yield "These are the rules in force."
         return
-    if one.renormalised:
+    if one.refused:
         yield (
-            f"They normalise {', '.join(one.renormalised)} otherwise, which `nexus rules apply` refuses: "
-            "what was normalised stays as it is. Rebuild from the topics under another namespace."
+            f"They differ in {', '.join(one.refused)}, which `nexus rules apply` refuses: "
+            "what was stored stays as it is. Rebuild from the topics under another namespace."
         )
         return
     found = one.forecast

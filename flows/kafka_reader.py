@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     TopicPartition,
@@ -105,7 +104,7 @@ class KafkaReader:
         self._topics = (*topics, *([control] if control is not None else []))
         self._failure: Exception | None = None
         self._received: deque[KafkaMessage] = deque()  # what one batch had no room for
-        self._group, self._consumer = config["group.id"], _consumer(config)
+        self._config, self._consumer = config, _consumer(config)
         self._admin = AdminClient({name: config[name] for name in config if _is_common(name)})
         self._consumer.subscribe(
             list(self._topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
@@ -200,10 +199,11 @@ class KafkaReader:
             if error.args[0].code() != KafkaError._TIMED_OUT:
                 raise
             log.info("the group's offsets are asked for from outside the group")
-            group = ConsumerGroupTopicPartitions(self._group, asked)
-            answer = self._admin.list_consumer_group_offsets([group], request_timeout=timeout_s)
-            found = answer[group.group_id].result(timeout_s + 1)
-            return list(found.topic_partitions)
+            outsider = _consumer(self._config)  # an admin client's question aborts when the broker goes away
+            try:
+                return outsider.committed(asked, timeout=timeout_s)
+            finally:
+                outsider.close()
 
     def _look_back(self) -> None:
         """Now and then: a store that fell back under a running worker is read again from where it

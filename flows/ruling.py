@@ -29,14 +29,14 @@ _SETTLED_WITHIN_S = 30.0
 class Difference:
     """What other rules would do now.
 
-    `renormalised`: identifier types whose values they would normalise otherwise, which nothing but the raw
-    topics could tell: then there is no forecast. `untold`: what would no longer be blocked, and what it would
+    `refused`: what they say that a live namespace cannot take, since only the raw topics could tell what it
+    would have given: then there is no forecast. `untold`: what would no longer be blocked, and what it would
     give only the log knows.
     """
 
     version: str
     is_same: bool
-    renormalised: tuple[str, ...]
+    refused: tuple[str, ...]
     untold: Sequence[Mapping[str, str]]
     forecast: Forecast
 
@@ -68,10 +68,10 @@ class Ruling:
         untold = [json.loads(each) for each in change.untold]
         is_same = rules.version == parts.store.rules.version
         found = Forecast(examples)
-        if not is_same and not change.renormalised:
+        if not is_same and not change.refused:
             self._wait_until_settled()
             found = forecast(parts.client, parts.settings.namespace, parts.store, rules, examples)
-        return Difference(rules.version, is_same, change.renormalised, untold, found)
+        return Difference(rules.version, is_same, change.refused, untold, found)
 
     def _wait_until_settled(self) -> None:
         """What is being settled cannot be looked at. Embedded and without a run nobody settles it."""
@@ -89,8 +89,8 @@ class Ruling:
         parts = self._parts
         in_force = parts.store.rules
         change = RulesChange((in_force,), rules)
-        if change.renormalised:
-            raise RulesRefused(change.renormalised)
+        if change.refused:
+            raise RulesRefused(change.refused)
         operator, operation_id = Operator(parts), secrets.token_hex(16)
         operation = Operation(
             "rules", "person", parts.settings.namespace, operation_id, who, why, rules=rules

@@ -280,11 +280,7 @@ def rules_from_file(path: Path) -> Rules:
 def _rules(path: Path, text: str, section: Any, at: tuple[str, ...]) -> Rules:
     """The rules of a section that stands `at` that place of the file."""
     try:
-        rules = Rules.from_data(section)
-        if rules.states or rules.trait_sources:
-            name = "states" if rules.states else "traits"
-            raise WrongRule(("rules", name), "cannot be followed by the stream yet: take the section out")
-        return rules
+        return Rules.from_data(section)
     except WrongRule as error:
         line = _line(text, (*at, *error.path[1:]))
         raise SettingsError(f"{path} line {line}: {error}") from None

@@ -124,8 +124,8 @@ def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules, *, is_s
         return dict(client.hscan_iter(key, count=5000))
 
     graph = _Graph(
-        {key: unpack_node(record) for key, record in read(keys.nodes).items()},
-        {handle: unpack_link(record) for handle, record in read(keys.links).items()},
+        {key: unpack_node(key, record) for key, record in read(keys.nodes).items()},
+        {handle: unpack_link(handle, record) for handle, record in read(keys.links).items()},
         {int(slot): unpack_slot(record) for slot, record in read(keys.slots).items()},
         {int(chunk): unpack_chunk(record) for chunk, record in read(keys.chunks).items()},
         {key: unpack_marks(record) for key, record in read(keys.marks).items()},

@@ -220,7 +220,7 @@ class Keys:
     def read(self) -> list[str]:
         """KEYS of the scripts that read entities (`lua/places.lua`), in their order."""
         first = [self.nodes, self.slots, self.chunks, self.moving, self.meta]
-        return [*first, self.said, self.profiles, self.staff]
+        return [*first, self.profiles, self.unsummed, self.said, self.staff]
 
     @property
     def all(self) -> list[str]:

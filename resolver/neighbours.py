@@ -73,7 +73,8 @@ class RedisNeighbours:
 
     def _links(self, handles: Sequence[bytes]) -> Collection[Edge]:
         """The links of some handles; one without a record is a link that was taken back."""
-        links = [unpack_link(record) for record in self._read(self._keys.links, handles) if record]
+        found = zip(handles, self._read(self._keys.links, handles), strict=True)
+        links = [unpack_link(handle, record) for handle, record in found if record]
         return [Edge("event", link.first, link.keys) for link in links]
 
     # entities
@@ -117,7 +118,7 @@ class RedisNeighbours:
 
     def _nodes(self, keys: Sequence[bytes]) -> dict[bytes, NodeRecord]:
         records = zip(keys, self._read(self._keys.nodes, keys), strict=True)
-        return {key: unpack_node(record) for key, record in records if record}
+        return {key: unpack_node(key, record) for key, record in records if record}
 
     # what keeps two apart
 

@@ -242,7 +242,7 @@ class SlotRecord(NamedTuple):
     values: Mapping[bytes, bytes] = MappingProxyType({})
 
 
-def pack_node(node: NodeRecord) -> bytes:
+def pack_node(key: bytes, node: NodeRecord) -> bytes:
     """A record of the nodes hash; the inverse of `unpack_node`."""
     groups = [
         bytes([len(kind)]) + kind + _LENGTH.pack(len(keys)) + b"".join(keys)
@@ -251,8 +251,10 @@ def pack_node(node: NodeRecord) -> bytes:
     partners = bytes([len(groups)]) + b"".join(groups) if groups else b""
     flags = (1 if groups else 0) + 2 * node.is_released + 4 * node.is_quarantined + 8 * node.is_blocked
     flags += 16 * (node.entity_type == "group")
-    head = _NUMBERS.pack(node.slot, node.older) + _LENGTH.pack(flags * _FLAG + len(node.name))
-    return head + node.name + partners + b"".join(node.links)
+    head = pack_count(node.slot, 4) + _LENGTH.pack(flags * _FLAG + len(node.name))
+    older = pack_count(node.older, 4) if node.older else b""
+    own = b"\1" if key in node.links else b""
+    return head + node.name + partners + own + older + b"".join(one for one in node.links if one != key)
 
 
 def pack_slot(slot: SlotRecord) -> bytes:
@@ -260,9 +262,11 @@ def pack_slot(slot: SlotRecord) -> bytes:
     values = [bytes([len(kind)]) + kind + key for kind, key in slot.values.items()]
     section = bytes([len(values)]) + b"".join(values) if values else b""
     flags = slot.is_tied + 2 * slot.is_apart + (4 if values else 0)
-    head = b"\1" + _TYPE_CODE[slot.entity_type] + _NUMBERS.pack(slot.size, slot.older) + slot.senior
-    position = _LENGTH.pack(flags * _FLAG + len(slot.position)) + slot.position
-    return head + position + section + b"".join(slot.members)
+    head = b"\1" + _TYPE_CODE[slot.entity_type] + _LENGTH.pack(flags * _FLAG + len(slot.position))
+    is_at_hand = slot.senior in slot.members
+    senior = pack_count(1 + slot.members.index(slot.senior), 1) if is_at_hand else b"\0" + slot.senior
+    rest = _NUMBERS.pack(slot.size, slot.older) if slot.older else b""
+    return head + slot.position + section + senior + rest + b"".join(slot.members)
 
 
 def pack_chunk(left: int, entries: Sequence[bytes]) -> bytes:
@@ -288,21 +292,24 @@ def sixteens(data: bytes) -> tuple[bytes, ...]:
     return tuple(data[i : i + 16] for i in range(0, len(data), 16))
 
 
-def unpack_link(record: bytes) -> LinkRecord:
+def unpack_link(handle: bytes, record: bytes) -> LinkRecord:
     """A record of the links hash."""
     cursor = Cursor(record)
-    return LinkRecord(cursor.number(6), cursor.sized(), sixteens(record[cursor.at :]))
+    return LinkRecord(cursor.number(6), cursor.sized(), sixteens(record[cursor.at :]) or (handle,))
 
 
-def unpack_node(record: bytes) -> NodeRecord:
+def unpack_node(key: bytes, record: bytes) -> NodeRecord:
     """A record of the nodes hash."""
     cursor = Cursor(record)
-    slot, older = cursor.number(4), cursor.number(4)
+    slot = cursor.number(4)
     flags, length = divmod(cursor.number(2), _FLAG)
     name = cursor.take(length)
     partners = dict(_partners(cursor)) if flags & 1 else {}
     kind: EntityType = "group" if flags & 16 else "person"
-    links = sixteens(record[cursor.at :])
+    rest = (len(record) - cursor.at) % 16
+    own = (key,) if cursor.take(rest % 4) else ()
+    older = cursor.number(4) if rest >= 4 else 0
+    links = own + sixteens(record[cursor.at :])
     return NodeRecord(
         slot, older, name, links, kind, bool(flags & 2), bool(flags & 4), bool(flags & 8), partners
     )
@@ -320,13 +327,17 @@ def unpack_slot(record: bytes) -> SlotRecord:
     if cursor.number(1) == 0:
         return SlotRecord(cursor.number(4), "person", 0, 0, b"", b"", ())
     kind = _CODE_TYPE[cursor.take(1)]
-    size, older, senior = cursor.number(4), cursor.number(4), cursor.take(16)
     flags, length = divmod(cursor.number(2), _FLAG)
     position, values = cursor.take(length), {}
     for _ in range(cursor.number(1) if flags & 4 else 0):
         identifier_type = cursor.take(cursor.number(1))
         values[identifier_type] = cursor.take(16)
+    place = cursor.number(1)
+    senior = b"" if place else cursor.take(16)
+    has_older = (len(record) - cursor.at) % 16 == 8
+    size, older = (cursor.number(4), cursor.number(4)) if has_older else (0, 0)
     members = sixteens(record[cursor.at :])
+    size, senior = size or len(members), senior or members[place - 1]
     return SlotRecord(
         0, kind, size, older, senior, position, members, bool(flags & 1), bool(flags & 2), values
     )

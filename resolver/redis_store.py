@@ -19,6 +19,7 @@ import redis
 from resolver.check import check_graph
 from resolver.keys import Keys, parse_partition_field, partition_field
 from resolver.packing import (
+    LinkRecord,
     NodeRecord,
     QuarantineRecord,
     from_year_one,
@@ -38,7 +39,7 @@ from resolver.packing import (
     unpack_type,
 )
 from resolver.rules_change import RulesChange, RulesRefused
-from resolver.said import NO_FACTS, rules_script, unpack_facts, unpack_role
+from resolver.said import NO_FACTS, followed, rules_script, unpack_facts, unpack_role
 from resolver.store import (
     Applied,
     Batch,
@@ -70,7 +71,7 @@ from schemas.transitions import QuarantineReason, Transition, from_json
 
 log = logging.getLogger("nexus.store")
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 ONE_CALL = 25_000
 """Identifiers and links that one call may restructure."""
 
@@ -182,10 +183,10 @@ class RedisStore:
         self._resume, self._advance = register(script("resume")), register(script("advance"))
         self._entity, self._page = (
             register(script("hash", "records", "places", "entity")),
-            register(script("hash", "places", "page")),
+            register(script("hash", "records", "places", "page")),
         )
         self._profile = register(script("hash", "records", "facts", "places", "profile"))
-        self._profiles_page = register(script("hash", "places", "profiles_page"))
+        self._profiles_page = register(script("hash", "records", "places", "profiles_page"))
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         self._enact = register(script("order", "enact"))
         with translated():
@@ -316,8 +317,8 @@ class RedisStore:
         """
         former = self.rules
         change = RulesChange((former,), rules)
-        if change.renormalised:
-            raise RulesRefused(change.renormalised)
+        if change.refused:
+            raise RulesRefused(change.refused)
         begins, ends = change.untold, RulesChange((rules,), former).untold
         expected = "" if move.expected is None else move.expected
         arguments: list[Any] = [former.version, rules.version, rules.to_json(), position.hex()]
@@ -348,7 +349,7 @@ class RedisStore:
         if brought_by is None and named not in self._known:
             return False
         rules = Rules.from_json(text.decode())
-        if RulesChange((self.rules,), rules).renormalised:
+        if RulesChange((self.rules,), rules).refused:
             return False
         self._known.add(named)
         self._in_force = self._ready(rules)
@@ -526,28 +527,27 @@ class RedisStore:
             reply = self._profile(self._keys.read, [key, limit])
         if not reply:
             return None
-        meta, slot, record, members, persons, is_complete = reply
-        found = self._stored(meta, _entity(slot, members), record, is_complete=bool(is_complete))
+        meta, steps, slot, record, members, persons, is_complete = reply
+        found = self._stored(meta, steps, _entity(slot, members), record, is_complete=bool(is_complete))
         return replace(found, memberships=found.memberships + _persons(found.entity.entity_id, persons))
 
     def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
         """What is known of some entities. See `Store.profiles_page`."""
         with translated():
             reply = self._profiles_page(self._keys.read[:7], [cursor, count])
-        meta, records = reply[1], zip(reply[2::2], reply[3::2], strict=True)
-        found = [self._stored(meta, _entity(slot, ()), record) for slot, record in records]
+        meta, steps, records = reply[1], reply[2], zip(reply[3::2], reply[4::2], strict=True)
+        found = [self._stored(meta, steps, _entity(slot, ()), record) for slot, record in records]
         return int(reply[0]), Cursor(int(meta[0]), int(meta[1])), found
 
     def _stored(
-        self, meta: Sequence[Any], entity: Entity, record: bytes, *, is_complete: bool = True
+        self, meta: Sequence[Any], steps: bytes, entity: Entity, record: bytes, *, is_complete: bool = True
     ) -> StoredProfile:
-        """A profile under the rules that it was read under: whoever only reads does not hear of others."""
-        generation, number, now, version = meta
-        if version.decode() != self.rules.version:
-            self.take_rules()
+        """A profile, from generation, number and `now`, what was told of groups, and the record, if any."""
+        generation, number, now = meta
         now_ms, facts = int(now or 0), unpack_facts(record) if record else NO_FACTS
         memberships = (
-            Belonging(entity.entity_id, group_id, role, *one) for (group_id, role), one in facts.known.items()
+            Belonging(entity.entity_id, group_id, role, *one)
+            for (group_id, role), one in followed(facts.known, steps).items()
         )
         return StoredProfile(
             entity,
@@ -567,7 +567,7 @@ class RedisStore:
         if record is None:
             is_erased = any(mark.what == "e" for mark in unpack_marks(marks or b""))
             return Standing(None, "erased" if is_erased else "unnamed", None, ())
-        node = unpack_node(record)
+        node = unpack_node(key, record)
         if node.is_blocked:
             return Standing(
                 node.identifier, "blocked", QuarantineReason(kind="blocked"), self._partners(key, node)
@@ -592,7 +592,7 @@ class RedisStore:
             handles = list(itertools.islice(self._handles(node), 1000))
             records = self._redis.hmget(self._keys.links, handles) if handles else ()
         ages: dict[bytes, bytes] = {}
-        for link in map(unpack_link, filter(None, records)):
+        for link in _links(handles, records):
             for other in link.keys:
                 if other != key:
                     ages[other] = min(link.first, ages.get(other, link.first))
@@ -604,13 +604,13 @@ class RedisStore:
         with translated():
             for key, crossed in self._redis.hscan_iter(keys.quarantine, count=1000):
                 record = self._redis.hget(keys.nodes, key)
-                if record is not None and not (node := unpack_node(record)).is_blocked:
+                if record is not None and not (node := unpack_node(key, record)).is_blocked:
                     one = node.identifier
                     reason = self._reason(unpack_quarantine(crossed, one.identifier_type))
                     yield Quarantined(key, one, "quarantined", reason)
             for key, _ in self._redis.hscan_iter(keys.marks, count=1000):
                 record = self._redis.hget(keys.nodes, key)
-                if record is not None and (node := unpack_node(record)).is_blocked:
+                if record is not None and (node := unpack_node(key, record)).is_blocked:
                     yield Quarantined(key, node.identifier, "blocked", QuarantineReason(kind="blocked"))
 
     def suspended(self) -> Iterator[Suspension]:
@@ -621,7 +621,7 @@ class RedisStore:
                 unique = unpack_type(reason[1:]) if reason[:1] == b"u" else None
                 apart = None if unique else (reason[1:17], reason[17:33])
                 if len(field) == 16:
-                    link = unpack_link(self._redis.hget(keys.links, field))
+                    link = unpack_link(field, self._redis.hget(keys.links, field))
                     yield Suspension(link.keys, "event", link.first, unique, apart)
                 else:
                     pair = (field[1:17], field[17:33])
@@ -651,18 +651,14 @@ class RedisStore:
         handles: dict[bytes, None] = {}
         keys, wanted = self._keys, list(members)
         with translated():
-            for record in self._redis.hmget(keys.nodes, wanted) if wanted else ():
-                handles |= dict.fromkeys(self._handles(unpack_node(record)) if record else ())
-            links = [self._redis.hmget(keys.links, list(handles))] if handles else []
-            others = {
-                other
-                for found in links
-                for link in map(unpack_link, filter(None, found))
-                for other in link.keys
-            }
+            records = self._redis.hmget(keys.nodes, wanted) if wanted else ()
+            for key, record in zip(wanted, records, strict=True):
+                handles |= dict.fromkeys(self._handles(unpack_node(key, record)) if record else ())
+            links = self._redis.hmget(keys.links, list(handles)) if handles else ()
+            others = {other for link in _links(handles, links) for other in link.keys}
             asked = sorted(others - set(wanted))
             nodes = self._redis.hmget(keys.nodes, asked) if asked else ()
-        return tuple(key for key, record in zip(asked, nodes, strict=True) if _is_out(record))
+        return tuple(key for key, record in zip(asked, nodes, strict=True) if _is_out(key, record))
 
     def _handles(self, node: NodeRecord) -> Iterator[bytes]:
         yield from node.links
@@ -700,8 +696,8 @@ class RedisStore:
         with translated():
             reply = self._page(keys.read[:5], [cursor, count])
         found = []
-        for record, home in zip(reply[4::3], reply[5::3], strict=True):
-            kind, name = _TYPES[home[:1]], unpack_name(unpack_node(record).name)
+        for key, record, home in zip(reply[3::3], reply[4::3], reply[5::3], strict=True):
+            kind, name = _TYPES[home[:1]], unpack_name(unpack_node(key, record).name)
             found.append((Identifier(kind, name.type, name.value), entity_id(kind, home[1:])))
         return int(reply[0]), Cursor(int(reply[1]), int(reply[2])), found
 
@@ -752,10 +748,16 @@ def _redacted_entry(entry_id: str, value: bytes) -> OutboxEntry:
     return OutboxEntry(entry_id, int(ms), tuple(from_json(line) for line in lines))
 
 
-def _is_out(record: bytes | None) -> bool:
+def _links(handles: Iterable[bytes], records: Iterable[bytes | None]) -> Iterator[LinkRecord]:
+    """The links that are there of these."""
+    found = zip(handles, records, strict=True)
+    return (unpack_link(handle, record) for handle, record in found if record is not None)
+
+
+def _is_out(key: bytes, record: bytes | None) -> bool:
     if record is None:
         return False
-    node = unpack_node(record)
+    node = unpack_node(key, record)
     return node.is_blocked or node.is_quarantined
 
 
@@ -787,7 +789,7 @@ def _by_group(one: Belonging) -> tuple[str, str, str]:
 
 
 def _member(key: bytes, record: bytes) -> Member:
-    name = unpack_name(unpack_node(record).name)
+    name = unpack_name(unpack_node(key, record).name)
     return Member(name.type, name.value, key)
 
 

@@ -116,7 +116,7 @@ class Region:
     def _read_nodes(self, keys: Sequence[bytes]) -> list[NodeRecord]:
         with translated():
             records = self._redis.hmget(self._keys.nodes, keys) if keys else ()
-        found = {key: unpack_node(record) for key, record in zip(keys, records, strict=True) if record}
+        found = {key: unpack_node(key, record) for key, record in zip(keys, records, strict=True) if record}
         self.nodes.update(found)
         return list(found.values())
 
@@ -141,7 +141,7 @@ class Region:
         named: set[bytes] = set()
         for handle, record in zip(handles, records, strict=True):
             if record:
-                link = self.links[handle] = unpack_link(record)
+                link = self.links[handle] = unpack_link(handle, record)
                 named.update(link.keys)
                 for key in link.keys:
                     self.links_of[key].add(handle)

@@ -44,6 +44,7 @@ from resolver.parts import Answer, Wish
 from resolver.redis_store import RedisStore, script, translated
 from resolver.region import Region, pages
 from resolver.rules_change import RulesChange
+from resolver.said import pack_inherited
 from resolver.store import Applied, Batch, Erased, Evidence, OtherRules, Shape
 from schemas.errors import StoreUnavailable
 from schemas.events import log_position
@@ -86,7 +87,7 @@ class Counted(NamedTuple):
         """What `lua/recount.lua` wants to know."""
         node = self.node._replace(partners=self.wish.partners)
         crossed = pack_quarantine(self.wish.crossed) if self.wish.crossed else b""
-        return self.key, pack_node(self.node), self.crossed, pack_node(node), crossed
+        return self.key, pack_node(self.key, self.node), self.crossed, pack_node(self.key, node), crossed
 
 
 def _by_limit(crossed: Iterable[QuarantineRecord]) -> Mapping[object, object]:
@@ -107,7 +108,7 @@ class Survey:
         while cursor:
             with translated():
                 cursor, page = self._redis.hscan(self._keys.nodes, max(cursor, 0), count=_PAGE)
-            yield {key: unpack_node(record) for key, record in page.items()}
+            yield {key: unpack_node(key, record) for key, record in page.items()}
 
     def blocked(self, nodes: Nodes) -> list[bytes]:
         """Those that the new rules block."""
@@ -158,7 +159,7 @@ class Survey:
             for name, _ in self._redis.hscan_iter(self._keys.suspended, count=_PAGE):
                 if len(name) == 16:
                     record = self._redis.hget(self._keys.links, name)
-                    yield from unpack_link(record).keys if record else ()
+                    yield from unpack_link(name, record).keys if record else ()
                 else:
                     yield from (name[1:17], name[17:33])
 
@@ -167,13 +168,13 @@ def _named(region: Region, key: bytes) -> Iterator[bytes]:
     return (other for handle in region.links_of[key] for other in region.links[handle].keys)
 
 
-def smaller_links(region: Region, keys: Iterable[bytes], rules: Rules) -> Iterator[LinkRecord]:
-    """What the links of identifiers that the rules block say of others."""
+def smaller_links(region: Region, keys: Iterable[bytes], rules: Rules) -> Iterator[tuple[bytes, LinkRecord]]:
+    """What the links of identifiers that the rules block say of others, each with the handle of that link."""
     for handle in {handle for key in keys for handle in region.links_of[key]}:
         link = region.links[handle]
         kept = tuple(key for key in link.keys if rules.blocked(region.nodes[key].identifier) is None)
         if kept:
-            yield LinkRecord(link.last_ms, link.first, kept)
+            yield handle, LinkRecord(link.last_ms, link.first, kept)
 
 
 class _ChangedAgain(Exception):
@@ -231,18 +232,20 @@ class Rescan:
         while waiting:
             going |= dict.fromkeys(waiting)
             region = self._survey.look(waiting)
-            self._write([*smaller_links(region, waiting, self._rules)], region)
+            self._write(smaller_links(region, waiting, self._rules), region)
             waiting = [key for key in self._survey.blocked(region.nodes) if key not in going]
         self._leave(going, is_ruled=True)
 
-    def _write(self, links: Sequence[LinkRecord], region: Region) -> None:
+    def _write(self, links: Iterable[tuple[bytes, LinkRecord]], region: Region) -> None:
         known: dict[bytes, Evidence] = {}
-        for link in links:
+        origins: dict[bytes, list[bytes]] = defaultdict(list)
+        for handle, link in links:
             shape = self._shape(link.keys, region)
+            origins[shape.handle].append(pack_inherited(shape, handle))
             one = known.get(shape.handle, Evidence(shape, link.first, link.last_ms))
             known[shape.handle] = Evidence(shape, min(one.first, link.first), max(one.last_ms, link.last_ms))
         for page in pages(sorted(known.values(), key=lambda one: (one.first, one.shape.keys))):
-            self._apply(page)
+            self._apply(page, origins)
 
     def _shape(self, keys: tuple[bytes, ...], region: Region) -> Shape:
         named = [region.nodes[key].identifier for key in keys]
@@ -251,8 +254,9 @@ class Rescan:
         packed = pack_shape(named[0].entity_type, parts)
         return Shape(tuple(named), keys, handle, packed)
 
-    def _apply(self, evidence: Sequence[Evidence]) -> None:
-        outcome = self._store.apply(Batch((), tuple(evidence), rules=self._rules.version))
+    def _apply(self, evidence: Sequence[Evidence], origins: Mapping[bytes, Sequence[bytes]]) -> None:
+        facts = tuple(message for one in evidence for message in origins[one.shape.handle])
+        outcome = self._store.apply(Batch((), tuple(evidence), rules=self._rules.version, facts=facts))
         match outcome:
             case OtherRules():
                 raise _ChangedAgain
@@ -260,7 +264,7 @@ class Rescan:
                 gone = outcome.positions.keys()
                 left = [one for one in evidence if gone.isdisjoint(one.shape.keys)]
                 if left:
-                    self._apply(left)
+                    self._apply(left, origins)
             case Applied():
                 return
             case _:
@@ -414,7 +418,7 @@ def _add(
 ) -> None:
     """What would become of a region, counted and with examples."""
     answer = Answer(region, dict.fromkeys(sorted(unsettled), _NOW), rules, _NOW)
-    for link in list(smaller_links(region, answer.ruled, rules)):
+    for _, link in list(smaller_links(region, answer.ruled, rules)):
         region.put(store.keyring.handle(b"".join(link.keys)), link)
     answer.tell()
     found.entities += answer.changed

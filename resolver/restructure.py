@@ -239,7 +239,7 @@ class Restructuring:
         nodes, quarantine = [], []
         for key, wish in answer.wishes.items():
             node = wish.on(answer.region.nodes[key])
-            nodes.append((key, b"" if wish.is_erased else pack_node(node)))
+            nodes.append((key, b"" if wish.is_erased else pack_node(key, node)))
             quarantine.append((key, pack_quarantine(wish.crossed) if wish.crossed else b""))
         arguments: list[Any] = [token, touched, "1" if is_noted else ""]
         for records in (nodes, quarantine):

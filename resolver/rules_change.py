@@ -18,14 +18,14 @@ from schemas.rules import Rules, TypeRules
 
 
 class RulesRefused(SettingsError):
-    """Rules that normalise values of these identifier types otherwise than those in force."""
+    """Rules that a live namespace cannot take: `refused` is what they say otherwise than those in force."""
 
-    def __init__(self, types: tuple[str, ...]) -> None:
+    def __init__(self, refused: tuple[str, ...]) -> None:
         super().__init__(
-            f"these rules normalise {', '.join(types)} otherwise than those in force: what was normalised "
-            "stays as it is, so rebuild from the topics under another namespace (docs/rules.md)"
+            f"these rules differ from those in force in {', '.join(refused)}: what was stored stays as "
+            "it is, so rebuild from the topics under another namespace (docs/rules.md)"
         )
-        self.types = types
+        self.refused = refused
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,22 @@ class RulesChange:
         return tuple(sorted(found))
 
     @cached_property
+    def restated(self) -> tuple[str, ...]:
+        """The sections that say otherwise what traits and states are made of facts."""
+        sections = {"traits": "trait_sources", "states": "states"}
+        return tuple(
+            section
+            for section, name in sections.items()
+            if any(getattr(former, name) != getattr(self.rules, name) for former in self.former)
+        )
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What a live namespace cannot take: only the raw topics could tell what it would have given."""
+        types = tuple(f"the normal form of {kind}" for kind in self.renormalised)
+        return (*types, *self.restated)
+
+    @cached_property
     def recounted(self) -> frozenset[str]:
         """Identifier types whose limits are others."""
         differing = set(self.rules.limits).symmetric_difference
@@ -64,8 +80,8 @@ class RulesChange:
 
     @cached_property
     def is_rejudged(self) -> bool:
-        """Whether suspended links are to be judged anew: also their reason may be another."""
-        return any(former.unique != self.rules.unique for former in self.former)
+        """Whether suspended links are judged anew: their reason may be another, or whose facts they hold."""
+        return any(_judging(former) != _judging(self.rules) for former in self.former)
 
     @cached_property
     def may_block(self) -> bool:
@@ -98,6 +114,11 @@ class RulesChange:
         for pattern in then.patterns:
             if pattern not in now.patterns:
                 yield {"type": kind, "pattern": pattern}
+
+
+def _judging(rules: Rules) -> tuple[object, ...]:
+    """What suspended links depend on; the order of the types says which identifier is their anchor."""
+    return rules.unique, tuple(each.identifier_type for each in rules.identifiers)
 
 
 def _types(rules: Rules) -> tuple[TypeRules, ...]:

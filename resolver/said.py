@@ -127,6 +127,11 @@ def _activities(state: StateRules) -> Iterator[tuple[str, Activity]]:
         yield f"u{state.state_name}", state.within.until
 
 
+def pack_inherited(shape: Shape, handle: bytes) -> bytes:
+    """The message that all that is said of a link is said of this one as well."""
+    return shape.handle + b"=" + bytes([len(shape.keys)]) + b"".join(shape.keys) + handle
+
+
 def _head(event: Event, shape: Shape) -> bytes:
     return b"".join(
         (
@@ -230,6 +235,23 @@ def unpack_facts(record: bytes) -> FactsRecord:
     known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
     timer_ms = unpack_instant(timer) if any(timer) else None
     return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known)
+
+
+def followed(
+    known: Mapping[tuple[str, str | None], Membership], steps: bytes
+) -> Mapping[tuple[str, str | None], Membership]:
+    """What consumers know of memberships after what was told of groups: `steps` has the key of each id, and
+    of what it is now, or NULs.
+    """
+    for at in range(0, len(steps), 32):
+        gone, key = entity_id("group", steps[at : at + 16]), steps[at + 16 : at + 32]
+        others = {name: one for name, one in known.items() if name[0] != gone}
+        if any(key):
+            others |= {
+                (entity_id("group", key), role): one for (group, role), one in known.items() if group == gone
+            }
+        known = others
+    return known
 
 
 def _keys(cursor: Cursor) -> tuple[bytes, ...]:

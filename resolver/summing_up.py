@@ -88,9 +88,10 @@ class SummingUp:
         """The handles of the links of some identifiers, each once."""
         found: dict[bytes, None] = {}
         for page in pages(keys):
-            for record in self._redis.hmget(self._keys.nodes, page):
+            records = self._redis.hmget(self._keys.nodes, page)
+            for key, record in zip(page, records, strict=True):
                 if record is not None:
-                    node = unpack_node(record)
+                    node = unpack_node(key, record)
                     found |= dict.fromkeys(node.links)
                     found |= dict.fromkeys(self._chunks(node.older))
         return iter(found)

@@ -111,7 +111,12 @@ class Keyring:
         return self._key_of_encoded(identifier.encoded)
 
     def handle(self, link_key: bytes) -> bytes:
-        """The store's 16-byte handle of a link, from its link key: the sorted identifier keys in a row."""
+        """The store's 16-byte handle of a link, from its link key: the sorted identifier keys in a row.
+
+        Of a link of one identifier that key itself: then the store need not write it down.
+        """
+        if len(link_key) == KEY_BYTES:
+            return link_key
         digest = self._links.copy()
         digest.update(link_key)
         return digest.digest()

@@ -6,7 +6,8 @@
 -- Cost   linear in the members returned
 local slot = places({ARGV[1]}, {redis.call('HGET', NODES, ARGV[1])})[1]
 if not slot then return false end
-local keys = listed(parse_slot(entities[slot]).members, (struct.unpack('>I4', entities[slot], 7)), tonumber(ARGV[2]))
+local entity = parse_slot(entities[slot])
+local keys = listed(entity.members, entity.older, tonumber(ARGV[2]))
 local reply, records = {entities[slot]}, fetch(NODES, keys)
 for i = 1, #keys do
   reply[2 * i], reply[2 * i + 1] = keys[i], records[i]

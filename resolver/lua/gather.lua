@@ -10,11 +10,10 @@
 -- links_at   link number -> record, or a link of this call.  link_ms: first instant.  handle_of: handle
 -- ends       numbers of the identifiers of each link in a row, the keys of those outside of the region; the first of a link
 --            is at first_end
--- old_slots  the slots of the entities
+-- old_slots  the slots of the entities, which have `keys` (of all members) and `chunk_ids` from now on
 local region, old_of, slot_of, n_region = {}, {}, {}, 0
 local links_at, link_ms, handle_of, first_end, ends, n_links_at = {}, {}, {}, {1}, {}, 0
-local old_slots, members_of, chunks_of = {}, {}, {}
-local gather, position_of
+local old_slots, gather, position_of = {}, nil, nil
 
 do
   local taken, in_links, outside, n_done = {}, {}, {}, 0
@@ -27,13 +26,14 @@ do
 
   local function take_slot(slot, cause)
     if taken[slot] then return end
-    if slots[slot].job then error(LARGE, 0) end
+    local entity = slots[slot]
+    if entity.job then error(LARGE, 0) end
     taken[slot] = true
     old_slots[#old_slots + 1] = slot
     dirty[slot] = dirty[slot] or cause
-    members_of[slot], chunks_of[slot] = listed(slots[slot].members, slots[slot].older)
-    spend(#members_of[slot])
-    for _, key in ipairs(members_of[slot]) do
+    entity.keys, entity.chunk_ids = listed(entity.members, entity.older)
+    spend(#entity.keys)
+    for _, key in ipairs(entity.keys) do
       want(key)
       old_of[number_of[key]] = slot
     end
@@ -64,7 +64,7 @@ do
     for i = 1, n do unread[numbers[i]] = records[i] end
   end
 
-  -- Where the handles of an identifier's links are, chunk of older ones; nil for one that ties nobody.
+  -- The handles of an identifier's links, where they begin, chunk of older ones; nil for one that ties nobody.
   local function links_of(i)
     local key = region[i]
     local node = nodes[key]
@@ -75,9 +75,15 @@ do
   -- The links of an identifier in the graph; of one that left only where a suspended one may have tied others to it.
   local function links_to_follow(from, to)
     local handles, n, sub = {}, 0, string.sub
+    local function take(handle)
+      if in_links[handle] then return end
+      in_links[handle], n = true, n + 1
+      handles[n] = handle
+    end
     for i = from, to do
-      local record, at, older = unread[i], nil, nil
-      if record then slot_of[i], at, older = links_in(record) else record, at, older = links_of(i) end
+      local record, at, older, has_own = unread[i], nil, nil, false
+      if record then slot_of[i], at, older, has_own = links_in(record) else record, at, older = links_of(i) end
+      if has_own then take(region[i]) end
       for first = at or 1, record and #record or 0, 16 do
         local handle = sub(record, first, first + 15)
         if not in_links[handle] then
@@ -85,14 +91,7 @@ do
           handles[n] = handle
         end
       end
-      if record and older ~= 0 then
-        for _, handle in ipairs(listed('', older)) do
-          if not in_links[handle] then
-            in_links[handle], n = true, n + 1
-            handles[n] = handle
-          end
-        end
-      end
+      for _, handle in ipairs(record and older ~= 0 and listed('', older) or {}) do take(handle) end
     end
     return handles
   end
@@ -118,6 +117,7 @@ do
       if record then
         local _, length, ms = unpack_head('>I6I2I6', record)
         add_link(handles[i], record, ms)
+        if 9 + length > #record then record, length = handles[i], -8 end
         for at = 9 + length, #record, 16 do
           local key = sub(record, at, at + 15)
           local number = numbers[key]

@@ -11,9 +11,9 @@ local is_flagging = ARGV[1] == '1'
 for i = 2, #ARGV do keys[i - 1] = ARGV[i] end
 
 local function flagged(record)
-  local flags = struct.unpack('>I2', record, 27)
+  local flags = struct.unpack('>I2', record, 3)
   if math.floor(flags / FLAG) >= 8 then return record end
-  return string.sub(record, 1, 26) .. struct.pack('>I2', flags + 8 * FLAG) .. string.sub(record, 29)
+  return string.sub(record, 1, 2) .. struct.pack('>I2', flags + 8 * FLAG) .. string.sub(record, 5)
 end
 
 local function reach(slot, record)

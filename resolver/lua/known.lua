@@ -1,7 +1,8 @@
 -- Known links first: an event that says what a link says already moves the end of the link and nothing else. What is
 -- new, or older than the evidence the link has, goes on to `unite`.
 --
--- Link record: 6 bytes last instant, 2 bytes length + first log position, 16 bytes for each identifier key.
+-- Link record: 6 bytes last instant, 2 bytes length + first log position, 16 bytes for each identifier key. The handle of a
+--   link of one identifier is that identifier's key, and its record has none.
 local changed_links = {}   -- handle -> record
 local cold, n_cold = {}, 0 -- {handle, message, record or false}
 

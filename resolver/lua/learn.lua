@@ -18,6 +18,10 @@ do
     local function name()
       return text(number('>I2', 2))
     end
+    if one.entity_type == '=' then
+      one.from = text(16)
+      return one
+    end
     local instant = text(7)
     one.position = name()
     one.instant, one.origin = struct.unpack('>I7', instant), instant .. string.sub(one.position, 7)
@@ -85,6 +89,18 @@ do
     return is_new
   end
 
+  -- The link that remains of one that is about to go, with its facts. Who they are facts of is settled when that goes.
+  local function inherit(one)
+    profiles.read_said({one.from})
+    local from, set = profiles.said[one.from], profiles.said[one.handle] or facts.empty(one.keys)
+    if not from then return end
+    for name in pairs(from.memberships) do
+      if not set.memberships[name] then add_staff(name, one.handle) end
+    end
+    facts.unite(set, from, profiles.gap_of)
+    profiles.said[one.handle], profiles.is_said[one.handle] = set, true
+  end
+
   -- The timelines that follow from what is about to change, as they were.
   local function touched_states(one)
     local changed = {}
@@ -140,6 +156,8 @@ do
     profiles.read_homes(lists)
     for _, keys in ipairs(lists) do found[#found + 1] = profiles.home_of(keys) end
     profiles.read_sums(found)
-    for i = 1, n_facts do learn(messages[i]) end
+    for i = 1, n_facts do
+      if messages[i].from then inherit(messages[i]) else learn(messages[i]) end
+    end
   end
 end

@@ -19,7 +19,7 @@ local function read_nodes(keys)
   end
   local records = fetch(NODES, wanted)
   for i = 1, n do
-    nodes[wanted[i]] = records[i] and parse_node(records[i])
+    nodes[wanted[i]] = records[i] and parse_node(wanted[i], records[i])
     if not records[i] then new[#new + 1] = wanted[i] end
   end
   for i, slot in ipairs(job == 'visible' and fetch(MOVING, wanted) or {}) do
@@ -79,6 +79,7 @@ local function parse_record(handle, record)
     n = n + 1
     keys[n] = sub(record, at, at + 15)
   end
+  if n == 0 then keys[1] = handle end
   return {handle = handle, ms = ms, first_ms = first_ms, position = sub(record, 9, 8 + length), keys = keys}
 end
 

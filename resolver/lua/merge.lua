@@ -23,7 +23,7 @@ local function entities_of(keys)
   end
   for _, key in ipairs(keys) do
     see(key)
-    if nodes[key].slot == 0 then
+    if not nodes[key] or nodes[key].slot == 0 then
       for _, other in ipairs(synonyms[key] or {}) do see(other) end
     end
   end
@@ -34,19 +34,24 @@ end
 -- Reads the nodes of the small entities that are about to be merged, so that they can be carried over.
 local function merges(link)
   local first
-  for i = 1, #link.keys do
-    local node = nodes[link.keys[i]]
+  local function is_second(key)
+    local node = nodes[key]
     local slot = node and node.slot ~= 0 and home(node.slot)
     if slot and first and slot ~= first then return true end
     first = first or slot
   end
-  return false
+  for _, key in ipairs(link.keys) do
+    if is_second(key) then return true end
+    for _, other in ipairs(not nodes[key] and synonyms[key] or {}) do
+      if is_second(other) then return true end
+    end
+  end
 end
 
 load_small = function(links)
   local keys = {}
   for _, link in ipairs(links) do
-    for _, slot in ipairs(merges(link) and entities_of(effective(link)) or {}) do
+    for _, slot in ipairs(merges(link) and entities_of(link.keys) or {}) do
       local entity = slots[slot]
       local length = entity.older == 0 and #entity.members <= SMALL and #entity.members or 0
       for at = 1, length, 16 do keys[#keys + 1] = string.sub(entity.members, at, at + 15) end

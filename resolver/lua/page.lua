@@ -12,10 +12,9 @@ end
 local meta = redis.call('HMGET', META, 'generation', 'number')
 local reply = {page[1], meta[1], meta[2]}
 for i, slot in ipairs(places(keys, records)) do
-  local record, n = entities[slot], #reply
-  if record then
-    reply[n + 1], reply[n + 2] = keys[i], records[i]
-    reply[n + 3] = string.sub(record, 2, 2) .. string.sub(record, 11, 26)
+  if slot then
+    local entity, n = parse_slot(entities[slot]), #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = keys[i], records[i], entity.entity_type .. entity.senior
   end
 end
 return reply

@@ -1,11 +1,14 @@
--- Where identifiers are now, for the scripts that read: also while a new answer is visible and nodes were not told yet.
+-- Where identifiers are now and what consumers know of entities, for the scripts that read: also while a new answer is
+-- visible and not all of it is done (see `sum_up`).
 --
 -- places(keys, records)           -> array aligned with the keys of these node records: the slot of the entity that each
 --                                    is in, false for one that is in none
 -- entities                        slot -> record of every slot that was met on the way
+-- profiles_of(slots)             -> array aligned with the slots of entities: profile record, false for none
+-- steps                           what was told of groups since: 16 bytes key of an id, 16 bytes of what it is now, or NULs
 -- listed(recent, older, most)     -> the entries of a list (see `lists`), `most` of them, and whether that is all
 -- Cost   linear in the keys and in the slots on their way, one HMGET for each level of moved slots
-local NODES, SLOTS, CHUNKS, MOVING, META, SAID, PROFILES, STAFF = unpack(KEYS)
+local NODES, SLOTS, CHUNKS, MOVING, META, PROFILES, UNSUMMED, SAID, STAFF = unpack(KEYS)
 local is_visible = redis.call('HGET', META, 'job') == 'visible'
 local entities = {}
 
@@ -46,6 +49,17 @@ do
     end
     return slots
   end
+end
+
+local steps = UNSUMMED and redis.call('HGET', UNSUMMED, 'steps') or ''
+
+local function profiles_of(slots)
+  local refs = {}
+  for i, record in ipairs(redis.call('EXISTS', UNSUMMED) == 1 and fetch(UNSUMMED, slots) or {}) do
+    refs[i] = record and (struct.unpack('>I4', record))
+  end
+  for i, slot in ipairs(slots) do refs[i] = refs[i] or slot end
+  return fetch(PROFILES, refs) -- there is no slot 0
 end
 
 local function listed(recent, older, most)

@@ -13,6 +13,8 @@
 --   2 bytes count, times: sized state, sized value
 --   2 bytes count, times: sized name of a run
 --   2 bytes count, times: sized name of a membership, 1 byte whether it ends it
+-- or 16 bytes link handle, '=', 1 byte count, times: 16 bytes identifier key; 16 bytes handle of a link whose facts are also
+--   those of this one
 --
 -- said, sums, staff   what was read of SAID, PROFILES and STAFF: false where there is none.  is_said, ...: what is to be written
 -- timers              slot -> instant, or false: its timer is gone

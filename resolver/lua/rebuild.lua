@@ -119,10 +119,10 @@ local function place_parts()
     local home = part.home
     local entity = {entity_type = entity_type_of(key), size = part.total, senior = key, tied = part.tied, members = '', older = 0,
       position = position_of(age[part.oldest]), apart = aparts_at[r] ~= nil, values = values_at[r]}
-    if home and not part.next and #members_of[home] == part.total then
+    if home and not part.next and #slots[home].keys == part.total then
       entity.members, entity.older = slots[home].members, slots[home].older
     else
-      for _, id in ipairs(home and chunks_of[home] or {}) do dropped_chunks[#dropped_chunks + 1] = id end
+      for _, id in ipairs(home and slots[home].chunk_ids or {}) do dropped_chunks[#dropped_chunks + 1] = id end
       entity.members, entity.older = chunked(keys_of(part))
     end
     if not home then
@@ -155,11 +155,11 @@ local function place_parts()
   end
 
   local function write_singles(slot, numbers)
-    local head = '\1' .. slots[slot].entity_type .. struct.pack('>I4I4', 1, 0)
+    local head = '\1' .. slots[slot].entity_type
     for _, n in ipairs(numbers) do
       local key, position = region[n], position_of(age[n])
       last_slot = last_slot + 1
-      new_slots[last_slot] = head .. key .. struct.pack('>I2', #position) .. position .. key
+      new_slots[last_slot] = head .. struct.pack('>I2', #position) .. position .. '\1' .. key
       point(n, last_slot, struct.pack('>I4', last_slot))
       profiles.home_at[n] = last_slot
       profiles.placed[last_slot] = {senior = key, entity_type = slots[slot].entity_type, cause = dirty[slot]}
@@ -183,7 +183,7 @@ local function place_parts()
     for slot in pairs(used) do walk(slot, in_use) end
     for _, slot in ipairs(old_slots) do
       on_the_way[slot] = true
-      for _, id in ipairs(kept[slot] and {} or chunks_of[slot]) do dropped_chunks[#dropped_chunks + 1] = id end
+      for _, id in ipairs(kept[slot] and {} or slots[slot].chunk_ids) do dropped_chunks[#dropped_chunks + 1] = id end
     end
     for slot in pairs(on_the_way) do
       if not in_use[slot] and not kept[slot] then slots[slot], dirty_slots[slot] = nil, true end

@@ -1,12 +1,14 @@
 -- The records that the script reads, taken apart.
 --
--- Node record: 4 bytes slot (0: in no entity), 4 bytes chunk of older links, 2 bytes flags and length (flags * 2048 +
---                length) + name, if flag 1 the partners counted, 16 bytes for each recent link handle.
+-- Node record: 4 bytes slot (0: in no entity), 2 bytes flags and length (flags * 2048 + length) + name, if flag 1 the
+--                partners counted; then its links: '\1' if the handle that is its own key is among them, 4 bytes chunk of
+--                older ones if there are any, 16 bytes for each other recent handle. The rest by 16 tells what is there.
 --   Flags:     1 partners are counted, 2 released, 4 quarantined, 8 blocked by an operator, 16 of a group.
 --   Partners:  1 byte number of types, times: 1 byte length + type ('' for any), 2 bytes count, 16 bytes for each partner.
--- Slot record: '\0', 4 bytes slot it moved to; or '\1', 1 byte entity type, 4 bytes size, 4 bytes chunk of older members,
---                16 bytes senior identifier key, 2 bytes flags and length + senior log position, if flag 4 the values of
---                unique types, 16 bytes for each recent member.
+-- Slot record: '\0', 4 bytes slot it moved to; or '\1', 1 byte entity type, 2 bytes flags and length + senior log position,
+--                if flag 4 the values of unique types; 1 byte place of the senior identifier among the recent members, or
+--                '\0' and its 16 bytes key; if there are older members, 4 bytes size and 4 bytes chunk of these; 16 bytes
+--                for each recent member.
 --   Flags:     1 tied to others by a suspended link, 2 holds an identifier that is to be apart from another, 4 has values,
 --                8 is being restructured in bounded calls
 --   Values:    1 byte count, times: 1 byte length + type, 16 bytes identifier key.
@@ -48,59 +50,64 @@ local function parse_partners(record, at)
   return partners, at
 end
 
-local function parse_node(record)
-  local slot, older, length = struct.unpack('>I4I4I2', record)
-  if length < FLAG then
-    return {slot = slot, older = older, name = string.sub(record, 11, 10 + length), links = string.sub(record, 11 + length),
-      entity_type = 'p', record = record}
-  end
+-- From where a node's links begin: where the handles are, chunk of older ones, whether its own key is one more.
+local function tail_at(record, at)
+  local rest = (#record - at + 1) % 16
+  local has_own = rest % 4 == 1
+  if has_own then at = at + 1 end
+  if rest < 4 then return at, 0, has_own end
+  return at + 4, (struct.unpack('>I4', record, at)), has_own
+end
+
+local function parse_node(key, record)
+  local slot, length = struct.unpack('>I4I2', record)
   local flags = math.floor(length / FLAG)
   length = length % FLAG
-  local node = {slot = slot, older = older, name = string.sub(record, 11, 10 + length), record = record,
-    released = flags % 4 >= 2, quarantined = flags % 8 >= 4, blocked = flags % 16 >= 8,
+  local node = {slot = slot, older = 0, name = string.sub(record, 7, 6 + length), links = '',
     entity_type = flags >= 16 and 'g' or 'p'}
-  local at = 11 + length
-  if flags % 2 == 1 then node.partners, at = parse_partners(record, at) end
-  node.links = string.sub(record, at)
+  local at, has_own = 7 + length, nil
+  if flags > 0 then
+    node.released, node.quarantined, node.blocked = flags % 4 >= 2, flags % 8 >= 4, flags % 16 >= 8
+    if flags % 2 == 1 then node.partners, at = parse_partners(record, at) end
+  end
+  at, node.older, has_own = tail_at(record, at)
+  node.links = (has_own and key or '') .. string.sub(record, at)
   return node
 end
 
--- Of a node record: slot, where the handles of its recent links begin, chunk of older ones.
+-- Of a node record: slot, where the handles of its recent links begin, chunk of older ones, whether its own key is one more.
 local function links_in(record)
-  local slot, older, length = struct.unpack('>I4I4I2', record)
-  if length < FLAG then return slot, 11 + length, older end
-  local at = 11 + length % FLAG
-  if math.floor(length / FLAG) % 2 == 0 then return slot, at, older end
+  local slot, length = struct.unpack('>I4I2', record)
+  local at = 7 + length % FLAG
+  if math.floor(length / FLAG) % 2 == 0 then return slot, tail_at(record, at) end
   local groups = string.byte(record, at)
   at = at + 1
   for _ = 1, groups do
     local kind = string.byte(record, at)
     at = at + 3 + kind + 16 * struct.unpack('>I2', record, at + 1 + kind)
   end
-  return slot, at, older
+  return slot, tail_at(record, at)
 end
 
 -- Of a node record: 2 bytes length + name.
 local function name_in(record)
-  local length = struct.unpack('>I2', record, 9)
-  if length < FLAG then return string.sub(record, 9, 10 + length) end
-  return struct.pack('>I2', length % FLAG) .. string.sub(record, 11, 10 + length % FLAG)
+  local length = struct.unpack('>I2', record, 5)
+  if length < FLAG then return string.sub(record, 5, 6 + length) end
+  return struct.pack('>I2', length % FLAG) .. string.sub(record, 7, 6 + length % FLAG)
 end
 
 local function entity_type_in(record)
-  return struct.unpack('>I2', record, 9) >= 16 * FLAG and 'g' or 'p'
+  return struct.unpack('>I2', record, 5) >= 16 * FLAG and 'g' or 'p'
 end
 
 local function parse_slot(record)
   if string.byte(record) == 0 then return {moved_to = struct.unpack('>I4', record, 2)} end
-  local size, older = struct.unpack('>I4I4', record, 3)
-  local length = struct.unpack('>I2', record, 27)
+  local length = struct.unpack('>I2', record, 3)
   local flags = math.floor(length / FLAG)
   length = length % FLAG
-  local slot = {entity_type = string.sub(record, 2, 2), size = size, older = older, senior = string.sub(record, 11, 26),
-    position = string.sub(record, 29, 28 + length), tied = flags % 2 == 1, apart = flags % 4 >= 2}
-  local at = 29 + length
-  slot.job = flags >= 8
+  local slot = {entity_type = string.sub(record, 2, 2), size = 0, older = 0, senior = '', members = '',
+    position = string.sub(record, 5, 4 + length), tied = flags % 2 == 1, apart = flags % 4 >= 2, job = flags >= 8}
+  local at = 5 + length
   if flags % 8 >= 4 then
     slot.values = {}
     local count = string.byte(record, at)
@@ -111,7 +118,16 @@ local function parse_slot(record)
       at = at + 17 + size_of
     end
   end
+  local place = string.byte(record, at)
+  slot.senior, at = string.sub(record, at + 1, at + 16), place == 0 and at + 17 or at + 1
+  if (#record - at + 1) % 16 == 8 then
+    slot.size, slot.older = struct.unpack('>I4I4', record, at)
+    at = at + 8
+  else
+    slot.size = (#record - at + 1) / 16
+  end
   slot.members = string.sub(record, at)
+  if place > 0 then slot.senior = string.sub(slot.members, 16 * place - 15, 16 * place) end
   return slot
 end
 
@@ -136,7 +152,10 @@ do
     local values = slot.values and values_section(slot.values)
     local flags = (slot.tied and 1 or 0) + (slot.apart and 2 or 0) + (values and 4 or 0)
       + (slot.job and 8 or 0)
-    return '\1' .. slot.entity_type .. struct.pack('>I4I4', slot.size, slot.older) .. slot.senior
-      .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '') .. slot.members
+    local at = string.find(slot.members, slot.senior, 1, true) or 0
+    local senior = at % 16 == 1 and string.char((at + 15) / 16) or '\0' .. slot.senior
+    local rest = slot.older ~= 0 and struct.pack('>I4I4', slot.size, slot.older) or ''
+    return '\1' .. slot.entity_type .. struct.pack('>I2', flags * FLAG + #slot.position) .. slot.position .. (values or '')
+      .. senior .. rest .. slot.members
   end
 end

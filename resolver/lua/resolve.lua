@@ -15,7 +15,8 @@ introduce = function(link)
   link.ms, link.first_ms = link.last, struct.unpack('>I6', link.position)
   if link.record then link.ms = math.max(link.last, (struct.unpack('>I6', link.record))) end
   link_of[link.handle] = link
-  changed_links[link.handle] = struct.pack('>I6I2', link.ms, #link.position) .. link.position .. table.concat(link.keys)
+  changed_links[link.handle] = struct.pack('>I6I2', link.ms, #link.position) .. link.position
+    .. (#link.keys > 1 and table.concat(link.keys) or '')
 end
 
 -- Whether uniting these could break a rule of guard 4, or what an operator said has to be asked first.

@@ -18,19 +18,19 @@ local function home(slot)
 end
 
 local function with_value(record, key)
-  local packed = struct.unpack('>I2', record, 27)
+  local packed = struct.unpack('>I2', record, 3)
   local flags, length = math.floor(packed / FLAG), packed % FLAG
-  local at, entry = 29 + length, string.char(#kind) .. kind .. key
+  local at, entry = 5 + length, string.char(#kind) .. kind .. key
   if flags % 8 >= 4 then
     local count = string.byte(record, at)
     return string.sub(record, 1, at - 1) .. string.char(count + 1) .. entry .. string.sub(record, at + 1)
   end
-  local head = string.sub(record, 1, 26) .. struct.pack('>I2', packed + 4 * FLAG)
-  return head .. string.sub(record, 29, at - 1) .. '\1' .. entry .. string.sub(record, at)
+  local head = string.sub(record, 1, 2) .. struct.pack('>I2', packed + 4 * FLAG)
+  return head .. string.sub(record, 5, at - 1) .. '\1' .. entry .. string.sub(record, at)
 end
 
 for i, record in ipairs(fetch(NODES, keys)) do
-  local node = record and parse_node(record)
+  local node = record and parse_node(keys[i], record)
   if in_graph(node) and node.slot ~= 0 then
     local slot, entity = home(node.slot)
     local held = (parse_slot(entity).values or {})[kind]

@@ -8,11 +8,15 @@ local function partners_section(partners)
   return n > 0 and string.char(n) .. table.concat(sections)
 end
 
-local function node_record(node)
+local function node_record(node, key)
   local partners = node.partners and partners_section(node.partners)
   local flags = (partners and 1 or 0) + (node.released and 2 or 0) + (node.quarantined and 4 or 0) + (node.blocked and 8 or 0)
     + (node.entity_type == 'g' and 16 or 0)
-  return struct.pack('>I4I4I2', node.slot, node.older, flags * FLAG + #node.name) .. node.name .. (partners or '') .. node.links
+  local links, at = node.links, string.find(node.links, key, 1, true) or 0
+  local has_own = at % 16 == 1
+  if has_own then links = string.sub(links, 1, at - 1) .. string.sub(links, at + 16) end
+  return struct.pack('>I4I2', node.slot, flags * FLAG + #node.name) .. node.name .. (partners or '')
+    .. (has_own and '\1' or '') .. (node.older ~= 0 and struct.pack('>I4', node.older) or '') .. links
 end
 
 if is_dry then return {'preview', table.concat(made)} end
@@ -21,7 +25,7 @@ if is_dry then return {'preview', table.concat(made)} end
 local function split(dirty_ones, values, record)
   local records, gone = {}, {}
   for key in pairs(dirty_ones) do
-    if values[key] then records[key] = record(values[key]) else gone[#gone + 1] = key end
+    if values[key] then records[key] = record(values[key], key) else gone[#gone + 1] = key end
   end
   return records, gone
 end

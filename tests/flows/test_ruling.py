@@ -107,7 +107,7 @@ def test_rules_that_normalise_otherwise_are_refused(stream: Stream, settings: Se
         ruling = Ruling(parts)
         with pytest.raises(RulesRefused, match="rebuild from the topics"):
             ruling.apply(other, "eve", "", 20)
-        assert ruling.difference(other).renormalised == ("email",)
+        assert ruling.difference(other).refused == ("the normal form of email",)
         operation = Operation("rules", "person", settings.namespace, "0" * 32, "eve", "", rules=other)
         assert Operator(parts).send(operation, 20)
     stream.hear()

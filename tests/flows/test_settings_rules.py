@@ -53,17 +53,6 @@ def test_a_wrong_rule_names_its_line(tmp_path: Path, old: str, new: str, line: i
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "section", ["states: {plan: {of: person, values: [free, paid]}}", "traits: {sources: [crm]}"]
-)
-def test_what_the_stream_cannot_follow_is_refused(tmp_path: Path, section: str) -> None:
-    """Rules of traits and states are understood, and not taken for what would do nothing."""
-    file = tmp_path / "nexus.yaml"
-    file.write_text(GOOD + f"  {section}\n")
-    with pytest.raises(SettingsError, match=rf"line 16: rules\.{section[:6]} cannot be followed"):
-        load({}, file)
-
-
 def test_the_message_is_the_one_of_the_page(tmp_path: Path) -> None:
     """docs/rules.md quotes what Nexus says of its own example, when that is made wrong."""
     quoted = re.findall(r"^nexus: nexus\.yaml line (\d+): (.+)$", PAGE.read_text(), re.MULTILINE)

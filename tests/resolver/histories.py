@@ -555,7 +555,7 @@ def _near(
 
 
 def _links_of(records: Mapping[bytes, bytes]) -> dict[LinkKey, LinkFact]:
-    links = map(unpack_link, records.values())
+    links = (unpack_link(handle, record) for handle, record in records.items())
     return {link.keys: LinkFact(link.first, link.last_ms) for link in links}
 
 

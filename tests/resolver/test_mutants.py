@@ -260,7 +260,7 @@ def histories() -> Iterator[tuple[Rules, Sequence[Event | Command]]]:
     yield Rules(), star("a", 40)
     behind_a_leaf = event(40, ("email=a3@b.test", "user_id=z"))
     bridge = event(50, ("user_id=a", "user_id=b"))
-    yield Rules(), [*star("a", 10), behind_a_leaf, *star("b", 12), bridge, LEAF_BLOCKED]
+    yield Rules(), [*star("a", 10), behind_a_leaf, *star("b", 35), bridge, LEAF_BLOCKED]
 
 
 LEAF_BLOCKED = command("block", "email=a3@b.test", ms=60)

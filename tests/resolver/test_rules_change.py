@@ -232,7 +232,7 @@ def test_another_normaliser_is_refused(client: redis.Redis) -> None:
     """What was normalised stays as it is, so such rules are not taken, and nothing changes."""
     pair = ChangingPair(client)
     before = state(client)
-    with pytest.raises(RulesRefused, match="normalise email otherwise"):
+    with pytest.raises(RulesRefused, match="the normal form of email"):
         pair.change(rules(email={"ignore_gmail": ["dots"]}))
     assert state(client) == before
 

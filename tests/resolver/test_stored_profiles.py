@@ -8,11 +8,8 @@ import redis
 
 from resolver.facts import Membership
 from resolver.profiles import Interval, Origin, Trait, Value
-from resolver.redis_store import Durability, RedisStore
-from resolver.store import Belonging, Move, StoredProfile
-from schemas.events import log_position
-from schemas.rules import Rules
-from tests.resolver.histories import KEYRING, Pair, Said, key_of
+from resolver.store import Belonging, StoredProfile
+from tests.resolver.histories import Pair, Said, key_of
 from tests.resolver.rich import RULES, S, anything, group, membership, person, saying
 
 
@@ -162,20 +159,6 @@ def _agree(pair: Pair) -> None:
         assert found.profile == (by_id[name].profile if name in by_id else found.profile)
         place = 0 if one.entity_type == "person" else 1
         assert known(found) == {key: each for key, each in answer.memberships.items() if key[place] == name}
-
-
-def test_other_rules_are_taken_over_before_they_are_answered_by(pair: Pair, client: "redis.Redis") -> None:
-    """A reader that nobody tells of new rules computes by those that are in force."""
-    pair.learn(ADA)
-    reader = RedisStore(client, "test", KEYRING, Durability(ephemeral=True), rules=RULES)
-    data = RULES.as_data()
-    data["states"]["worry"]["when"] = [{"value": "high", "if": "paying = yes"}]
-    rules = Rules.from_data(data)
-    pair.store.enact(Move("control", 0, None, 1), rules, log_position(10, "operator", "o"))
-    found = reader.profile(key_of("user_id=ada"))
-    assert found is not None
-    assert reader.rules == rules
-    assert found.profile.timelines["worry"] == (Interval(Value("high"), 2 * S, None),)
 
 
 def test_a_walk_misses_nobody_who_is_merged_meanwhile(pair: Pair) -> None:
