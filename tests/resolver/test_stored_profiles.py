@@ -1,6 +1,6 @@
 """What is known of entities can be asked of the store: of one, and of all in pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import pytest
@@ -11,12 +11,16 @@ from resolver.profiles import Interval, Origin, Trait, Value
 from resolver.store import Belonging, StoredProfile
 from tests.resolver.histories import Pair, Said, key_of
 from tests.resolver.rich import RULES, S, anything, group, membership, person, saying
+from tests.resolver.test_restructure import between_steps
 
 
 @pytest.fixture
 def pair(client: "redis.Redis") -> Pair:
     """An empty store beside an empty reference, under rules with states."""
     return Pair(client, rules=RULES)
+
+
+APART = Said("apart", ("user_id=b", "user_id=c"))
 
 
 def walked(pair: Pair, count: int = 500) -> Iterator[StoredProfile]:
@@ -176,3 +180,42 @@ def test_a_walk_misses_nobody_who_is_merged_meanwhile(pair: Pair) -> None:
             seen |= {one.entity.entity_id for one in found}
     assert cursor == 0
     assert oldest.entity_id in seen
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_read_is_what_consumers_know(
+    client: "redis.Redis", seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between the steps of restructurings in bounded calls, while facts are not all together yet."""
+    rng = Random(seed)
+    pair = Pair(client, rules=RULES, one_call=0)
+    sum_up = pair.store.sum_up
+
+    def watched(messages: Sequence[bytes]) -> None:
+        _is_told(pair)
+        sum_up(messages)
+        _is_told(pair)
+
+    monkeypatch.setattr(pair.store, "sum_up", watched)
+    between_steps(pair, lambda: _is_told(pair))
+    for _ in range(8):
+        pair.learn([anything(rng) for _ in range(rng.choice([1, 3]))])
+        pair.say(rng.choice([Said("block", ("user_id=a",)), Said("unblock", ("user_id=a",)), APART]))
+        pair.settle()
+        _is_told(pair)
+
+
+def _is_told(pair: Pair) -> None:
+    pair._publish()
+    told, profiles = pair.consumer.profiles, list(walked(pair))
+    assert {(one.entity.entity_id, trait.name): trait.value for one in profiles for trait in one.traits} == {
+        (name, trait): one.value for name, some in told.traits().items() for trait, one in some.items()
+    }
+    assert {each[:3]: (each.started_at, each.ended_at) for one in profiles for each in one.memberships} == (
+        told.memberships()
+    )
+    assert {
+        one.entity.entity_id: {name: list(line) for name, line in one.timelines.items()}
+        for one in profiles
+        if one.timelines
+    } == told.timelines()
