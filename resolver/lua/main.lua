@@ -1,9 +1,9 @@
 -- The call: what the links and the operator event do, all in memory.
 
--- While the new answer is visible, links of what it erased may still be there, to be cleared away: they are not known any more.
+-- Links of what was erased in bounded calls are there until it is settled and cleared away: they are not known any more.
 local function refuse_links()
   local keys = {}
-  for i = 1, job == 'visible' and has_marks and n_links or 0 do
+  for i = 1, (job or has_unsettled) and has_marks and n_links or 0 do
     for _, key in ipairs(parse_link({'', ARGV[first_handle + n_links + i - 1]}).keys) do keys[#keys + 1] = key end
   end
   read_marks(keys)
