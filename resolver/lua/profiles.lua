@@ -83,9 +83,12 @@ do
     local wanted, found = {}, {}
     for _, keys in ipairs(lists) do
       profiles.each_key(keys, function(key)
-        if nodes[key] == nil and bare[key] == nil and not profiles.home_at[number_of[key]] then
+        if profiles.home_at[number_of[key]] or bare[key] then return end
+        if nodes[key] == nil then
           bare[key] = 0
           wanted[#wanted + 1] = key
+        elseif nodes[key] then -- read for a merge, maybe without its slot
+          found[#found + 1] = nodes[key].slot
         end
       end)
     end
