@@ -451,13 +451,17 @@ class RedisStore:
         found = [self.unpacked(entry_id.decode(), fields) for entry_id, fields in entries]
         return self._with_redacted(found, after, is_all=len(found) < limit)[:limit]
 
-    def _with_redacted(self, found: list[OutboxEntry], after: Cursor, is_all: bool) -> list[OutboxEntry]:
-        """Entries with those in their places that an erasure has redacted (`resolver.redact`)."""
+    def redacted(self) -> list[OutboxEntry]:
+        """The entries that wait redacted (`resolver.redact`), in no order."""
         with translated():
             kept = self._redis.hgetall(self._keys.redacted)
-        if not kept:
+        return [_redacted_entry(entry_id.decode(), value) for entry_id, value in kept.items()]
+
+    def _with_redacted(self, found: list[OutboxEntry], after: Cursor, is_all: bool) -> list[OutboxEntry]:
+        """Entries with those in their places that are redacted."""
+        redacted = self.redacted()
+        if not redacted:
             return found
-        redacted = [_redacted_entry(entry_id.decode(), value) for entry_id, value in kept.items()]
         last = None if is_all else _sequence(found[-1])
         due = [one for one in redacted if _sequence(one) > after and (last is None or _sequence(one) < last)]
         return sorted([*found, *due], key=_sequence)

@@ -256,3 +256,24 @@ def test_much_of_one_entity_is_several_messages(client: "redis.Redis") -> None:
     assert max(len(to_json(one)) for one in sent if isinstance(one, Snapshot)) < 300_000
     start = next(place for place, one in enumerate(sent) if isinstance(one, SnapshotStarted))
     assert known(consumed(sent[start:])) == known(pair.consumer)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_consumer_is_right_when_somebody_was_erased_before_it_heard(
+    client: "redis.Redis", seed: int
+) -> None:
+    """What was redacted hides something of others, too: the snapshot that follows puts that right."""
+    rng = Random(seed)
+    pair = Pair(client, rules=RULES)
+    publisher = Publisher(pair)
+    for number in range(6):
+        pair.learn([anything(rng) for _ in range(2)])
+        if number < seed % 4:
+            publisher.drain()
+    erased = f"user_id={rng.choice('abcdef')}"
+    pair.say(Said("erase", (erased,)))
+    pair.settle()
+    publisher.reader._next_look = 0.0  # or half a second goes by
+    publisher.drain()
+    assert pair.store.snapshot_due() == 0
+    assert known(consumed(publisher.sink.written)) == known(pair.consumer)
