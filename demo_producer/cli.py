@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from demo_producer.calls import Format
+from demo_producer.calls import ALL, Format
 from demo_producer.faults import USUAL, Faults
 from demo_producer.files import plain_line, record_line, write_lines
+from demo_producer.journeys import journey
 from demo_producer.kafka import KafkaOutput
 from demo_producer.pacing import paced, with_progress
-from demo_producer.production import BOTH, START, records
+from demo_producer.production import BOTH, START, records, without_timestamp
 from demo_producer.record import Record
 from demo_producer.stories import NEW_LINKS
 from schemas.errors import NexusError, SettingsError
@@ -30,6 +31,7 @@ examples:
   python -m demo_producer --count 10000 --faults all --timestamps --to shop.jsonl
   python -m demo_producer --count 500 --format segment --to - | head
   python -m demo_producer --count 200000 --faults duplicates,late,shuffled,malformed=1 --kafka localhost:9092
+  python -m demo_producer --journey --timestamps --to journey.jsonl
   python -m demo_producer --rate 1000 --count 60000 --profile steady --kafka localhost:9092 --topics shop
 """
 
@@ -85,6 +87,11 @@ def _add_stream(group: argparse._ArgumentGroup) -> None:
         "--faults", default="none", metavar="LIST", help="such as duplicates,late=3; or all (none)"
     )
     group.add_argument(
+        "--journey",
+        action="store_true",
+        help="instead: fifty customers, five sources",
+    )
+    group.add_argument(
         "--shared", action="store_true", help="a tablet and a kiosk on which different customers sign in"
     )
     group.add_argument(
@@ -107,9 +114,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     target.add_argument("--kafka", metavar="HOST:PORT", help="a broker; missing topics are made")
     group.add_argument(
         "--topics",
-        default="segment=segment,stripe=stripe",
         metavar="LIST",
-        help="one topic for both formats, or segment=NAME,stripe=NAME (segment, stripe)",
+        help="one topic for all formats, or segment=NAME,stripe=NAME (each called as its format)",
     )
     group.add_argument("--partitions", type=int, default=8, metavar="N", help="of topics that are made (8)")
     group.add_argument(
@@ -132,7 +138,10 @@ def _run(options: argparse.Namespace) -> int:
         raise SettingsError("--partitions must be 1 or more")
     if options.kafka:
         output = KafkaOutput(
-            options.kafka, _topics(options.topics), _kafka_options(options.kafka_option), options.partitions
+            options.kafka,
+            _topics(options.topics, ALL if options.journey else BOTH),
+            _kafka_options(options.kafka_option),
+            options.partitions,
         )
         output.write(stream)
         return 0
@@ -142,7 +151,28 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _stream(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]:
-    stream = records(
+    stream = _journey(options) if options.journey else _lives(options, line_safe=line_safe)
+    if options.rate is not None:
+        if not options.rate > 0:
+            raise SettingsError("--rate must be more than 0")
+        stream = paced(stream, options.rate)
+    if sys.stderr.isatty() and not options.quiet and options.to != "-":
+        stream = with_progress(stream, options.count, sys.stderr)
+    return stream
+
+
+def _journey(options: argparse.Namespace) -> Iterator[Record]:
+    defaults = _parser()
+    for name in ("count", "customers", "profile", "faults", "shared", "format"):
+        if getattr(options, name) != defaults.get_default(name):
+            raise SettingsError(f"--{name} is not for --journey, which is one story")
+    found = journey(options.seed, _start(options.start))
+    options.count = len(found)
+    return iter(found if options.timestamps else map(without_timestamp, found))
+
+
+def _lives(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]:
+    return records(
         seed=options.seed,
         count=options.count,
         customers=options.customers,
@@ -154,13 +184,6 @@ def _stream(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]
         line_safe=line_safe,
         shared=options.shared,
     )
-    if options.rate is not None:
-        if not options.rate > 0:
-            raise SettingsError("--rate must be more than 0")
-        stream = paced(stream, options.rate)
-    if sys.stderr.isatty() and not options.quiet and options.to != "-":
-        stream = with_progress(stream, options.count, sys.stderr)
-    return stream
 
 
 def _start(text: str | None) -> datetime:
@@ -170,13 +193,16 @@ def _start(text: str | None) -> datetime:
         raise SettingsError("--start must be a time with a zone, such as 2026-01-05T08:00:00Z") from None
 
 
-def _topics(text: str) -> dict[Format, str]:
+def _topics(text: str | None, formats: frozenset[Format]) -> dict[Format, str]:
+    if text is None:
+        return {each: each for each in formats}
     if "=" not in text and "," not in text and text:
-        return {"segment": text, "stripe": text}
+        return dict.fromkeys(formats, text)
     named = _pairs("--topics", text.split(","))
-    if named.keys() != {"segment", "stripe"}:
-        raise SettingsError("--topics must be one name, or segment=NAME,stripe=NAME")
-    return {"segment": named["segment"], "stripe": named["stripe"]}
+    if named.keys() != formats:
+        pairs = ",".join(f"{each}=NAME" for each in sorted(formats))
+        raise SettingsError(f"--topics must be one name, or {pairs}")
+    return {each: named[each] for each in formats}
 
 
 def _kafka_options(parts: Sequence[str]) -> dict[str, str]:

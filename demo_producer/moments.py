@@ -23,6 +23,11 @@ def stamp(at_ms: int) -> str:
     return f"{_second(second)}.{ms:03d}Z"
 
 
+def instant(at_ms: int) -> datetime:
+    """An instant as Python has it, in UTC and whole seconds."""
+    return datetime.fromtimestamp(at_ms // 1_000, UTC)
+
+
 @lru_cache(maxsize=1_024)
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")

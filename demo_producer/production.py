@@ -53,10 +53,11 @@ def records(
         shared_within=int(count * faults.good / 100) if shared else 0,
     )
     stream = with_faults(iter(stories), faults, count, seed, line_safe)
-    return stream if timestamps else map(_without_timestamp, stream)
+    return stream if timestamps else map(without_timestamp, stream)
 
 
-def _without_timestamp(record: Record) -> Record:
+def without_timestamp(record: Record) -> Record:
+    """The record as of whenever it comes in."""
     return record._replace(ingested_at_ms=None)
 
 
@@ -67,9 +68,14 @@ def _check(
         raise SettingsError("count must be 0 or more")
     if customers is not None and customers < 1:
         raise SettingsError("customers must be 1 or more")
-    if start.tzinfo is None or not 1970 <= start.year <= 9000:
-        raise SettingsError("start must be a time with a zone, such as 2026-01-05T08:00:00Z")
+    check_start(start)
     if profile not in NEW_LINKS:
         raise SettingsError(f"unknown profile {profile!r}; use {', '.join(NEW_LINKS)}")
     if not formats or not formats <= BOTH:
         raise SettingsError("formats must be segment, stripe or both")
+
+
+def check_start(start: datetime) -> None:
+    """SettingsError for an instant that nothing can begin at."""
+    if start.tzinfo is None or not 1970 <= start.year <= 9000:
+        raise SettingsError("start must be a time with a zone, such as 2026-01-05T08:00:00Z")

@@ -36,6 +36,16 @@ def track(customer: Customer, moment: Moment, device: int, user_id: str | None =
     return _sent(call)
 
 
+def did(customer: Customer, moment: Moment, event: str) -> Call:
+    """Somebody who is signed in does this, on the first device."""
+    call = _browser_call(
+        "track", customer, moment, device=0, user_id=customer.user_ids[0], where=names.PAGES[7]
+    )
+    call["event"] = event
+    call["properties"] = {"plan": plan(customer)}
+    return _sent(call)
+
+
 def screen(customer: Customer, moment: Moment, device: int, user_id: str | None = None) -> Call:
     """A screen of the phone's app is looked at."""
     call = _browser_call("screen", customer, moment, device=device, user_id=user_id, where=names.PAGES[6])

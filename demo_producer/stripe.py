@@ -28,34 +28,15 @@ def customer_updated(customer: Customer, moment: Moment, email: int) -> Call:
     return called
 
 
-def invoice_paid(customer: Customer, moment: Moment, email: int) -> Call:
-    """A month is paid for."""
-    amount, at = _price(customer), moment.at_ms // 1_000
-    invoice = {
-        "id": _id("in", moment.chance),
-        "object": "invoice",
-        "amount_due": amount,
-        "amount_paid": amount,
-        "amount_remaining": 0,
-        "billing_reason": "subscription_cycle",
-        "collection_method": "charge_automatically",
-        "created": at,
-        "currency": customer.currency,
-        "customer": customer.stripe_id,
-        "customer_email": _typed(customer, email),
-        "customer_name": customer.name,
-        "customer_phone": customer.phone,
-        "livemode": True,
-        "metadata": {},
-        "number": f"{moment.chance.hex(8).upper()}-0001",
-        "paid": True,
-        "period_end": at,
-        "period_start": at - _MONTH_S,
-        "status": "paid",
-        "subscription": _subscription_id(customer),
-        "total": amount,
-    }
-    return _webhook("invoice.paid", customer, moment, invoice)
+def invoice_paid(customer: Customer, moment: Moment, email: int, seats: int = 1) -> Call:
+    """A month is paid for, and for so many seats."""
+    return _webhook("invoice.paid", customer, moment, _invoice(customer, moment, email, seats))
+
+
+def payment_failed(customer: Customer, moment: Moment, email: int) -> Call:
+    """The card for a month's invoice is declined."""
+    invoice = _invoice(customer, moment, email, is_paid=False)
+    return _webhook("invoice.payment_failed", customer, moment, invoice)
 
 
 def charge_succeeded(customer: Customer, moment: Moment, email: int) -> Call:
@@ -120,6 +101,18 @@ def subscription_created(customer: Customer, moment: Moment) -> Call:
     return _webhook("customer.subscription.created", customer, moment, _subscription(customer, moment))
 
 
+def trial_started(customer: Customer, moment: Moment) -> Call:
+    """A subscription starts with two weeks that cost nothing."""
+    trial = _subscription(customer, moment, "trialing")
+    return _webhook("customer.subscription.created", customer, moment, trial)
+
+
+def subscription_deleted(customer: Customer, moment: Moment) -> Call:
+    """A subscription has ended."""
+    ended = _subscription(customer, moment, "canceled")
+    return _webhook("customer.subscription.deleted", customer, moment, ended)
+
+
 def subscription_updated(customer: Customer, moment: Moment) -> Call:
     """A subscription changes; only the Stripe customer is named."""
     return _webhook("customer.subscription.updated", customer, moment, _subscription(customer, moment))
@@ -177,7 +170,37 @@ def _customer(customer: Customer, moment: Moment, email: int) -> Payload:
     }
 
 
-def _subscription(customer: Customer, moment: Moment) -> Payload:
+def _invoice(
+    customer: Customer, moment: Moment, email: int, seats: int = 1, *, is_paid: bool = True
+) -> Payload:
+    amount, at = seats * _price(customer), moment.at_ms // 1_000
+    return {
+        "id": _id("in", moment.chance),
+        "object": "invoice",
+        "amount_due": amount,
+        "amount_paid": amount if is_paid else 0,
+        "amount_remaining": 0 if is_paid else amount,
+        "billing_reason": "subscription_cycle",
+        "collection_method": "charge_automatically",
+        "created": at,
+        "currency": customer.currency,
+        "customer": customer.stripe_id,
+        "customer_email": _typed(customer, email),
+        "customer_name": customer.name,
+        "customer_phone": customer.phone,
+        "livemode": True,
+        "metadata": {},
+        "number": f"{moment.chance.hex(8).upper()}-0001",
+        "paid": is_paid,
+        "period_end": at,
+        "period_start": at - _MONTH_S,
+        "status": "paid" if is_paid else "open",
+        "subscription": _subscription_id(customer),
+        "total": amount,
+    }
+
+
+def _subscription(customer: Customer, moment: Moment, status: str = "active") -> Payload:
     at = moment.at_ms // 1_000
     price = {
         "id": f"price_{customer.currency}_monthly",
@@ -201,7 +224,7 @@ def _subscription(customer: Customer, moment: Moment) -> Payload:
         },
         "livemode": True,
         "metadata": {},
-        "status": "active",
+        "status": status,
     }
 
 

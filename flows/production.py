@@ -18,6 +18,7 @@ from flows.running import Flow, Run, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
 from flows.settling import Settling
 from flows.stopping import Crash, Stop
+from flows.ticking import Ticking
 from flows.watch import Watch
 from flows.wiring import Wiring
 from schemas.errors import SettingsError
@@ -98,7 +99,9 @@ class Production:
                 Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
                 settling = Settling(parts.restructuring, self._stop, self._crash, parts.settings_in_force)
                 settling.start(flows[0].ended.is_set if until_end else None)
-                before.append(settling.ended)
+                ticking = Ticking(parts.store, self._stop)
+                ticking.start(settling.ended.is_set if until_end else None)
+                before.append(ticking.ended)
             if only != "resolve":
                 no_more = (lambda: all(one.is_set() for one in before)) if until_end else None
                 flows.append(publish_flow(parts, run, self._crash, no_more))

@@ -156,7 +156,7 @@ class Settings(_Section):
     input: Input = Input()
     output: Output = Output()
     rules: Annotated[Rules, PlainValidator(_as_rules), PlainSerializer(Rules.as_data)] = Field(
-        default_factory=Rules, description="of identity: see docs/rules.md"
+        default_factory=Rules, description="of identity, traits and states: see docs/rules.md"
     )
 
     @field_validator(*_KAFKA_SECTIONS)

@@ -243,6 +243,8 @@ class RedisStore:
     def tick(self, until_ms: int | None = None) -> Ticked | Full:
         """Let time go by: move `now`, and tell what became true. See `Store.tick`."""
         rules, packed_rules, apply = self._in_force
+        if not any(state.after or state.within for state in rules.states):
+            return Ticked(0, 0, False)
         arguments = [0, self._outbox_limit, rules.version, packed_rules, "tick", b"", self._one_call]
         with translated():
             reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms])

@@ -107,6 +107,7 @@ do
       end
     end
     for _, step in ipairs(profiles.steps) do
+      if step.now then profiles.read_homes({step.now}) end
       local slot = step.entity_type == 'g' and step.now and profiles.slot_of(step.now)
       if slot and slots[slot] and slots[slot].members then take(slots[slot].members, slots[slot].older) end
     end

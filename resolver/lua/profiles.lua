@@ -83,12 +83,14 @@ do
     local wanted, found = {}, {}
     for _, keys in ipairs(lists) do
       profiles.each_key(keys, function(key)
-        if profiles.home_at[number_of[key]] or bare[key] then return end
-        if nodes[key] == nil then
+        local node = nodes[key]
+        if profiles.home_at[number_of[key]] or bare[key] then
+          return
+        elseif node == nil then
           bare[key] = 0
           wanted[#wanted + 1] = key
-        elseif nodes[key] then -- read for a merge, maybe without its slot
-          found[#found + 1] = nodes[key].slot
+        elseif node and node.slot ~= 0 and not slots[node.slot] then
+          found[#found + 1] = node.slot
         end
       end)
     end

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from demo_producer import journey
 from demo_producer.cli import main
 from schemas.records import parse_record
 
@@ -21,6 +23,17 @@ def test_a_file_is_written(tmp_path: Path) -> None:
     assert len(lines) == 300
     assert all(parse_record(line).ingested_at_ms for line in lines)
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_the_journey_is_written(tmp_path: Path) -> None:
+    """With `--journey` the file has its records, and with `--timestamps` when each came in."""
+    path, start = tmp_path / "journey.jsonl", "2026-02-01T08:00:00Z"
+    assert main(["--journey", "--seed", "4", "--start", start, "--timestamps", "--to", str(path)]) == 0
+    lines = [parse_record(line) for line in path.read_bytes().splitlines()]
+    told = journey(4, datetime.fromisoformat(start))
+    assert [(each.value, each.headers, each.ingested_at_ms) for each in lines] == [
+        (each.value, each.headers, each.ingested_at_ms) for each in told
+    ]
 
 
 def test_devices_are_shared_if_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -53,6 +66,10 @@ def test_one_format_is_written_plainly(capfdbinary: pytest.CaptureFixture[bytes]
         ["--to", "-", "--start", "yesterday"],
         ["--to", "-", "--start", "2026-01-05"],
         ["--to", "-", "--format", "segment", "--timestamps"],
+        ["--to", "-", "--journey", "--count", "10"],
+        ["--to", "-", "--journey", "--faults", "all"],
+        ["--to", "-", "--journey", "--format", "stripe"],
+        ["--kafka", "localhost:9092", "--journey", "--topics", "segment=a,stripe=b"],
         ["--to", "/no/such/folder/file"],
         ["--kafka", "localhost:9092", "--timestamps"],
         ["--kafka", "localhost:9092", "--topics", "segment=a"],

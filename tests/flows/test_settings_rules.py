@@ -11,6 +11,7 @@ from schemas.errors import SettingsError
 from schemas.rules import Rules
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/rules.md"
+STATES = PAGE.with_name("states.md")
 GOOD = """\
 namespace: acme
 rules:
@@ -64,15 +65,16 @@ def test_the_message_is_the_one_of_the_page(tmp_path: Path) -> None:
     assert str(refused.value) == f"{file} line {line}: {says}"
 
 
-def examples() -> list[str]:
+def examples(page: Path = PAGE) -> list[str]:
     """Give the YAML of the page."""
-    return re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_examples_of_the_page_are_rules(tmp_path: Path) -> None:
-    """What docs/rules.md shows can be pasted, and is more than nothing."""
+@pytest.mark.parametrize("page", [PAGE, STATES], ids=lambda page: page.name)
+def test_the_examples_of_the_page_are_rules(page: Path, tmp_path: Path) -> None:
+    """What docs/rules.md and docs/states.md show can be pasted, and is more than nothing."""
     file = tmp_path / "nexus.yaml"
-    for example in examples():
+    for example in examples(page):
         file.write_text(example)
         assert load({}, file).rules != Rules()
 
@@ -116,6 +118,21 @@ def test_new_rules_are_a_settings_file_or_only_its_rules(tmp_path: Path, head: s
     file.write_text((section if head is None else head + section).replace("true", "maybe"))
     line = file.read_text().count("\n")
     with pytest.raises(SettingsError, match=f"new.yaml line {line}: rules.identifiers.user_id.unique"):
+        rules_from_file(file)
+
+
+def test_a_wrong_formula_names_its_line(tmp_path: Path) -> None:
+    """Of a state in a settings file, and in a file that only holds rules."""
+    file = tmp_path / "nexus.yaml"
+    text = examples(STATES)[0].replace("seats > 10", "seats > many")
+    file.write_text(text)
+    place = "rules.states.health.when value 1.if"
+    with pytest.raises(
+        SettingsError, match=f"line 13: {place} is no formula: at character 42: expected a num"
+    ):
+        load({}, file)
+    file.write_text(text.removeprefix("rules:\n"))
+    with pytest.raises(SettingsError, match=f"line 12: {place} is no formula"):
         rules_from_file(file)
 
 

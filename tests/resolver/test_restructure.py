@@ -175,3 +175,24 @@ def test_one_that_was_frozen_leaves_it_to_the_one_that_took_over(client: "redis.
     pair.settle()
     pair.agree()
     assert pair.store.unsettled() == 0
+
+
+@pytest.mark.parametrize("named", [("user_id=a",), ("user_id=a", "user_id=b")])
+@pytest.mark.parametrize("step", STEPS)
+def test_whom_an_event_names_again_while_the_erasure_is_settled(
+    client: "redis.Redis", step: str, named: tuple[str, ...]
+) -> None:
+    """The links that are about to go do not hide it: the event counts, for somebody new."""
+    pair = Pair(client, one_call=0)
+    pair.learn([event(1, ("user_id=a", "user_id=b")), event(2, ("user_id=a",))])
+    pair.say(Said("erase", ("user_id=a",)))
+    again = [event(3, named, ms=50)]
+
+    def feed(name: str) -> None:
+        if name == step and again:
+            pair.learn([again.pop()])
+
+    pair.restructuring = Restructuring(client, "test", pair.store, feed)
+    pair.settle()
+    pair.agree()
+    assert not again
