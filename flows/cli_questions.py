@@ -141,7 +141,7 @@ def history(entity_id: str, is_json: bool, **given: Any) -> None:
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
-    default=10_000,
+    default=1_000,
     show_default=True,
     help="How many identifiers are read at most, and of a group how many links of persons.",
 )

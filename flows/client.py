@@ -207,7 +207,7 @@ class Nexus:
 
     # what is known of them
 
-    def profile(self, entity_type: EntityType, named: str, limit: int = 10_000) -> StoredProfile | None:
+    def profile(self, entity_type: EntityType, named: str, limit: int = 1_000) -> StoredProfile | None:
         """A person or group with its traits, memberships and timelines, by `TYPE=VALUE` or by an id, be it
         a former one; None for nobody: `absence` says why.
 
@@ -228,7 +228,7 @@ class Nexus:
             if cursor == 0:
                 return
 
-    def timeline(self, entity_type: EntityType, named: str, limit: int = 10_000) -> Timeline:
+    def timeline(self, entity_type: EntityType, named: str, limit: int = 1_000) -> Timeline:
         """A person or group with all that is known and all that is remembered, named as for `profile`."""
         asked = self._asked(entity_type, named)
         entity_id = make_entity_id(entity_type, asked.key)

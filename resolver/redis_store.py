@@ -527,7 +527,7 @@ class RedisStore:
             reply = self._entity(keys.read[:5], [key, limit])
         return _entity(reply[0], reply[1:]) if reply else None
 
-    def profile(self, key: bytes, limit: int = 10_000) -> StoredProfile | None:
+    def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
         """The entity that holds an identifier now with what is known of it. See `Store.profile`."""
         with translated():
             reply = self._profile(self._keys.read, [key, limit])

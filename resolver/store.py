@@ -343,7 +343,7 @@ class Store(Protocol):
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
 
-    def profile(self, key: bytes, limit: int = 10_000) -> StoredProfile | None:
+    def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
         """The entity that holds an identifier now with what is known of it, by the identifier's key.
 
         `limit`: how many identifiers are read at most, and of a group how many links of persons.

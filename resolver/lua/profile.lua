@@ -35,8 +35,7 @@ end
 local function persons_of(handles)
   local keys, persons, seen = {}, {}, {}
   for _, record in ipairs(fetch(SAID, handles)) do
-    local list = record and facts.parse(record).keys or ''
-    for at = 1, #list, 16 do keys[#keys + 1] = string.sub(list, at, at + 15) end
+    for at = 2, record and 1 + 16 * string.byte(record) or 0, 16 do keys[#keys + 1] = string.sub(record, at, at + 15) end
   end
   for _, slot in ipairs(places(keys, fetch(NODES, keys))) do
     if slot and not seen[slot] then
