@@ -99,7 +99,7 @@ class Production:
                 Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
                 settling = Settling(parts.restructuring, self._stop, self._crash, parts.settings_in_force)
                 settling.start(flows[0].ended.is_set if until_end else None)
-                ticking = Ticking(parts.store, self._stop)
+                ticking = Ticking(parts.store, parts.at_end, self._stop)
                 ticking.start(settling.ended.is_set if until_end else None)
                 before.append(ticking.ended)
             if only != "resolve":

@@ -332,7 +332,8 @@ def _check_facts(client: Any, keys: Keys, graph: _Graph, rules: Rules, now_ms: i
     def priority(key: bytes) -> int:
         return rules.priority(graph.names[key].identifier_type)
 
-    check_profiles(stored, Graph(links, graph.homes, homes, priority), rules, _hold)
+    erased = {key for key, marks in graph.marks.items() if any(mark.what == "e" for mark in marks)}
+    check_profiles(stored, Graph(links, graph.homes, homes, priority, erased), rules, _hold)
 
 
 def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """The invariants of what is said of links, and of what that comes to for entities."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from resolver.facts import Membership
@@ -31,12 +31,15 @@ class Stored(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """What the profiles lean on: the links by handle, the slot of each identifier that has one, entities."""
+    """What the profiles lean on: the keys of links by handle, the slot of each identifier that has one, the
+    entities, which identifier comes first in a link (the lowest number), and those that were erased.
+    """
 
     links: Mapping[bytes, tuple[bytes, ...]]
     slot_of: Mapping[bytes, int]
     homes: Mapping[int, Home]
     priority: Callable[[bytes], int]
+    erased: Container[bytes]
 
     def home(self, keys: Iterable[bytes]) -> int | None:
         """The slot of the entity that facts of a link belong to; None while they wait."""
@@ -63,6 +66,7 @@ def _check_said(stored: Stored, graph: Graph, hold: Hold) -> None:
         for keys, _ in record.memberships:
             known = all(handle in stored.staff.get(key, ()) for key in keys if key in graph.slot_of)
             hold(known, f"{where}: name a group that does not know of it")
+            hold(not any(key in graph.erased for key in keys), f"{where}: name a group that was erased")
 
 
 def _check_sums(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:

@@ -240,6 +240,13 @@ class RedisStore:
                 return OtherRules(reply[1].decode())
         return _fenced(batch, reply[1:])
 
+    def clock(self) -> tuple[int, int | None]:
+        """The instant by the store's clock, and that of the first timer. See `Store.clock`."""
+        with translated():
+            seconds, microseconds = self._redis.time()
+            first = self._redis.zrange(self._keys.timers, 0, 0, withscores=True)
+        return seconds * 1000 + microseconds // 1000, int(first[0][1]) if first else None
+
     def tick(self, until_ms: int | None = None) -> Ticked | Full:
         """Let time go by: move `now`, and tell what became true. See `Store.tick`."""
         rules, packed_rules, apply = self._in_force

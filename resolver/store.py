@@ -304,6 +304,9 @@ class Store(Protocol):
     def apply(self, batch: Batch) -> Outcome:
         """Move state, outbox and offsets together."""
 
+    def clock(self) -> tuple[int, int | None]:
+        """The instant by the store's clock, and of the first timer, None if none is set (ms since 1970)."""
+
     def tick(self, until_ms: int | None = None) -> Ticked | Full:
         """Move `now`, as of which timed states are, to the store's clock, never back; tell what became true.
 

@@ -163,6 +163,7 @@ class Said(NamedTuple):
     kind: OperationKind
     names: tuple[str, ...]
     later_ms: int = 1
+    entity_type: EntityType = "person"
 
 
 @st.composite
@@ -297,7 +298,7 @@ class Pair:
 
     def say(self, said: Said) -> None:
         """Make an operator event as the command line would: an erasure is decided from the store."""
-        kind, names = said.kind, tuple(_identifier("person", name) for name in said.names)
+        kind, names = said.kind, tuple(_identifier(said.entity_type, name) for name in said.names)
         later_ms = max(said.later_ms, kind == "erase")  # what an erasure finds is older than it
         self._now = max(self._now, self._latest + later_ms)
         self._said += 1
@@ -308,7 +309,7 @@ class Pair:
             entity = self.store.entity(keys[0])
             keys = tuple(member.key for member in entity.members) if entity else keys
             blocked = tuple(key for key in self.store.touched(keys) if key not in keys)
-        self.operate(Command(kind, "person", position, keys, blocked))
+        self.operate(Command(kind, said.entity_type, position, keys, blocked))
 
     def _key_now(self, one: Identifier) -> bytes:
         """The key that goes by a name now, as the command line finds it."""
