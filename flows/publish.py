@@ -122,7 +122,7 @@ class OutboxReader:
         ends_with: Callable[[], bool] | None = None,
         entries: int = 20,
         wait_ms: int = 100,
-        page: int = 1000,
+        page: int = 500,
     ) -> None:
         self._store, self._ends_with, self._entries, self._wait_ms = store, ends_with, entries, wait_ms
         self._page = page

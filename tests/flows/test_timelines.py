@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from flows.client import History, Timeline
 from flows.exporting import Wanted, table
+from flows.timelines import timeline_as_json, timeline_for_people
+from resolver.profiles import Interval, Origin, Profile, Trait, Value
+from resolver.store import Cursor, Entity, StoredProfile
 from schemas.errors import SettingsError
+from schemas.events import log_position
 from schemas.identifiers import Keyring, entity_id, identifier
 from schemas.rules import Rules
 from tests.flows.terminal import answers, command, environment, nexus, record, typed, write_lines
@@ -84,6 +89,7 @@ STORY = [
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder in which the story was run, a batch an event."""
     folder = tmp_path_factory.mktemp("told")
+    (folder / "nexus.yaml").write_text(json.dumps({"rules": RULES.as_data()}))
     source = write_lines(folder / "story.jsonl", STORY)
     one_by_one = {"NEXUS_BATCH": "1"}
     nexus(folder, "run", "--source", source, "--as", "record", "--until-end", settings=one_by_one)
@@ -173,6 +179,22 @@ def test_what_somebody_typed_is_harmless_on_a_terminal(told: Path) -> None:
     shown = typed(told, "timeline", "person", "email=bo@acme.example", "--text").stdout
     assert "\x1b" not in shown
     assert "-Bo\\x1b[2J" in shown
+
+
+def test_a_page_stays_a_page() -> None:
+    """Of very much the latest is shown, and how much there is besides."""
+    steps = [Interval(Value(str(n)), 1_000 * n, 1_000 * (n + 1)) for n in range(150)]
+    traits = {f"t{n:02}": Trait(b"1", Origin(0, "app", "e")) for n in range(40)}
+    entity = Entity("person", ADA_ID, 1, log_position(0, "app", "e"), ())
+    many = StoredProfile(
+        entity, Profile(traits, {"step": tuple(steps)}), (), is_complete=False, as_of=Cursor(1, 1), now_ms=0
+    )
+    found = Timeline("person", many, History(ADA_ID, entity, ()), {})
+    shown = list(timeline_for_people(found))
+    assert "  and 10 more (--json shows all)" in shown
+    assert "  51 things before (--json shows all)" in shown
+    assert shown[-1] == "  Not all of it was read: there is more (--limit)."
+    assert len(timeline_as_json(found)["timeline"]) == 151
 
 
 # exports
@@ -269,6 +291,7 @@ def test_a_state_that_cannot_be_is_a_typing_mistake(asked: tuple[str, str], says
     ("given", "says"),
     [
         (("export", "person", "--state", "engagement"), "NAME=VALUE"),
+        (("export", "person", "--state", "engagement=gone"), "dormant, keen, not gone"),
         (("export", "states", "--traits"), "persons or groups"),
         (("timeline", "person"), "person TYPE=VALUE"),
         (("timeline", "email=a@b.example"), "person TYPE=VALUE"),
