@@ -7,7 +7,7 @@
 local slot = places({ARGV[1]}, {redis.call('HGET', NODES, ARGV[1])})[1]
 if not slot then return false end
 local entity = parse_slot(entities[slot])
-local keys = listed(entity.members, entity.older, tonumber(ARGV[2]))
+local keys = first_of(entity.members, entity.older, tonumber(ARGV[2]))
 local reply, records = {entities[slot]}, fetch(NODES, keys)
 for i = 1, #keys do
   reply[2 * i], reply[2 * i + 1] = keys[i], records[i]

@@ -1,12 +1,12 @@
 -- Where identifiers are now and what consumers know of entities, for the scripts that read: also while a new answer is
 -- visible and not all of it is done (see `sum_up`).
 --
--- places(keys, records)           -> array aligned with the keys of these node records: the slot of the entity that each
---                                    is in, false for one that is in none
--- entities                        slot -> record of every slot that was met on the way
--- profiles_of(slots)             -> array aligned with the slots of entities: profile record, false for none
--- steps                           what was told of groups since: 16 bytes key of an id, 16 bytes of what it is now, or NULs
--- listed(recent, older, most)     -> the entries of a list (see `lists`), `most` of them, and whether that is all
+-- entities                      slot -> record of every slot that was met on the way
+-- places(keys, records)         -> array aligned with the keys of these node records: the slot of the entity that each is
+--                                  in, false for one that is in none
+-- profiles_of(slots)            -> array aligned with the slots of entities: profile record, false for none
+-- steps                         what was told of groups since: 16 bytes key of an id, 16 bytes of what it is now, or NULs
+-- first_of(recent, older, most) -> the first entries of a list (see `lists`), and whether these are all
 -- Cost   linear in the keys and in the slots on their way, one HMGET for each level of moved slots
 local NODES, SLOTS, CHUNKS, MOVING, META, PROFILES, UNSUMMED, SAID, STAFF = unpack(KEYS)
 local is_visible = redis.call('HGET', META, 'job') == 'visible'
@@ -62,7 +62,7 @@ local function profiles_of(slots)
   return fetch(PROFILES, refs) -- there is no slot 0
 end
 
-local function listed(recent, older, most)
+local function first_of(recent, older, most)
   local found, waiting = {}, {older}
   local function take(entries)
     for at = 1, #entries, 16 do
