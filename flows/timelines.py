@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import click
@@ -79,7 +80,8 @@ def timeline_for_people(found: Timeline) -> Iterator[str]:
     if found.profile is None:
         yield from _nobody(found)
         return
-    first, *others = entity_for_people(found.profile.entity)
+    entity = found.profile.entity
+    first, *others = entity_for_people(replace(entity, members=tuple(sorted(entity.members)[:_MOST_ROWS])))
     yield click.style(first, bold=True)
     yield from map(harmless, others)
     yield from _section("Traits", found.profile.traits, _trait)
@@ -96,8 +98,7 @@ def _nobody(found: Timeline) -> Iterator[str]:
     absence = found.history.absence
     if absence is not None:
         yield from absence_for_people(found.history.entity_id, absence)
-    if found.history.changes:
-        yield from _course(found)
+    yield from _course(found)
 
 
 def _section(title: str, rows: Sequence[Any], line: Callable[[Any], str]) -> Iterator[str]:
@@ -111,7 +112,8 @@ def _section(title: str, rows: Sequence[Any], line: Callable[[Any], str]) -> Ite
 def _course(found: Timeline) -> Iterator[str]:
     """What happened, the latest of it at the end, where the eye is."""
     happenings = _happenings(found)
-    yield from heading("What happened")
+    if happenings:
+        yield from heading("What happened")
     if len(happenings) > _MOST_HAPPENINGS:
         yield f"  {len(happenings) - _MOST_HAPPENINGS:,} things before (--json shows all)"
     elif not found.history.is_complete:
