@@ -202,7 +202,9 @@ def test_a_snapshot_has_every_profile_while_they_change(client: "redis.Redis", s
         if rng.random() < 0.1:
             pair.tick(pair.now_ms + S)
         if rng.random() < 0.1:
-            pair.say(Said(rng.choice(["block", "unblock"]), (f"user_id={rng.choice('abcdef')}",)))
+            pair.say(Said("block", (f"user_id={rng.choice('abcdef')}",)))  # unblocked: see schemas.profiles
+        if rng.random() < 0.1:
+            pair.say(Said("apart", tuple(f"user_id={one}" for one in rng.sample("abcdef", 2))))
         if len(publisher.sink.written) > 400:
             break
     publisher.drain()
