@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -31,7 +32,7 @@ examples:
   python -m demo_producer --count 10000 --faults all --timestamps --to shop.jsonl
   python -m demo_producer --count 500 --format segment --to - | head
   python -m demo_producer --count 200000 --faults duplicates,late,shuffled,malformed=1 --kafka localhost:9092
-  python -m demo_producer --journey --timestamps --to journey.jsonl
+  python -m demo_producer --journey --timestamps --to journey.jsonl --settings nexus.yaml
   python -m demo_producer --rate 1000 --count 60000 --profile steady --kafka localhost:9092 --topics shop
 """
 
@@ -90,6 +91,9 @@ def _add_stream(group: argparse._ArgumentGroup) -> None:
         "--journey",
         action="store_true",
         help="instead: fifty customers, five sources",
+    )
+    group.add_argument(
+        "--settings", metavar="FILE", help="with --journey: write its topics and rules, to read it with"
     )
     group.add_argument(
         "--shared", action="store_true", help="a tablet and a kiosk on which different customers sign in"
@@ -151,6 +155,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _stream(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]:
+    if options.settings is not None and not options.journey:
+        raise SettingsError("--settings is for --journey")
     stream = _journey(options) if options.journey else _lives(options, line_safe=line_safe)
     if options.rate is not None:
         if not options.rate > 0:
@@ -166,9 +172,22 @@ def _journey(options: argparse.Namespace) -> Iterator[Record]:
     for name in ("count", "customers", "profile", "faults", "shared", "format"):
         if getattr(options, name) != defaults.get_default(name):
             raise SettingsError(f"--{name} is not for --journey, which is one story")
+    if options.settings is not None:
+        _write_settings(Path(options.settings))
     found = journey(options.seed, _start(options.start))
     options.count = len(found)
     return iter(found if options.timestamps else map(without_timestamp, found))
+
+
+def _write_settings(path: Path) -> None:
+    text = (resources.files("demo_producer") / "journey.yaml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(f"there is a file {path}: name another one for the settings") from None
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _lives(options: argparse.Namespace, *, line_safe: bool) -> Iterator[Record]:

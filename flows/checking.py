@@ -1,14 +1,18 @@
 """`nexus check`: settings, connections, invariants, each with a verdict."""
 
+import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from flows.progress import progress
+from flows.sending import fingerprint
 from flows.settings import Settings
 from flows.wiring import Wiring
 from schemas.errors import NexusError, StoreCorrupt
 
 Verdict = Literal["ok", "warning", "wrong"]
+
+_LONG_S = 3600  # that a notice waits: by then it was tried four times
 
 
 class Check(NamedTuple):
@@ -33,6 +37,7 @@ def checks(settings: Settings) -> Iterator[Check]:
             ("operations", _operations),
             ("outbox", _outbox),
             ("pending", _pending),
+            ("notifications", _notifications),
             ("invariants", _invariants),
         ):
             try:
@@ -73,6 +78,24 @@ def _pending(parts: Wiring) -> Check:
         f"{count} identifiers or rules: only the log can tell what is right for them (`nexus rules pending`)"
     )
     return Check("pending", "warning", told)
+
+
+def _notifications(parts: Wiring) -> Check:
+    """What waits for somebody to be told, and what will never be told."""
+    deliveries, endpoints = parts.deliveries, parts.settings.notifications.endpoints
+    deliveries.check()
+    standings = {name: deliveries.standing(name) for name in sorted({*endpoints, *deliveries.endpoints()})}
+    if not standings:
+        return Check("notifications", "ok", "none are set")
+    waiting = sum(one.waiting for one in standings.values())
+    given_up = sum(one.failed + one.dropped for one in standings.values())
+    since_ms = min((one.since_ms for one in standings.values() if one.since_ms), default=None)
+    age_s = 0 if since_ms is None else max(0, int(time.time() - since_ms / 1000))
+    told = f"{waiting:,} wait{f', the oldest for {age_s:,} s' if waiting else ''}; {given_up:,} given up"
+    gone = [name for name, one in endpoints.items() if standings[name].disabled == fingerprint(one)]
+    if gone:
+        told += f"; disabled: {', '.join(gone)} (`nexus notifications`)"
+    return Check("notifications", "warning" if gone or age_s > _LONG_S else "ok", told)
 
 
 def _invariants(parts: Wiring) -> Check:

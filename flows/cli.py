@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from flows.cli_notifications import notifications_group
 from flows.cli_operator import OPERATOR_COMMANDS
 from flows.cli_questions import QUESTIONS
 from flows.cli_rules import rules_group
@@ -143,7 +144,7 @@ def demo(count: int, seed: int, data: Path) -> None:
 
 
 @nexus.command()
-@click.argument("flow", required=False, type=click.Choice(["resolve", "publish"]))
+@click.argument("flow", required=False, type=click.Choice(["resolve", "publish", "notify"]))
 @click.option("--source", default=None, help="`kafka`, a file, or `-`: appended to the input log first.")
 @click.option(
     "--as",
@@ -172,7 +173,7 @@ def run(
     ephemeral: bool,
     **given: Any,
 ) -> None:
-    """Run the flows: resolve, publish, or both.
+    """Run the flows: resolve, publish, notify, or all of them.
 
     Without settings everything is embedded: a private redis-server, and logs in the data folder. With
     `kafka.bootstrap.servers` and `redis.url` set it reads and writes topics. Any number of processes
@@ -188,9 +189,9 @@ def run(
     from flows.production import Production, Source
 
     settings = settings_of(given, workers=workers, redis__ephemeral=ephemeral or None)
-    if flow == "publish" and source is not None:
+    if flow in ("publish", "notify") and source is not None:
         raise SettingsError(
-            "publish reads the outbox and takes no --source: leave it out, or run without `publish`"
+            f"{flow} reads no input and takes no --source: leave it out, or run without `{flow}`"
         )
     if format_name is not None and source is None:
         raise SettingsError(
@@ -232,6 +233,7 @@ def publish(snapshot: bool, until_end: bool, **given: Any) -> None:
 for _command in QUESTIONS:
     nexus.add_command(_command)
 nexus.add_command(rules_group)
+nexus.add_command(notifications_group)
 
 
 @nexus.command()

@@ -14,7 +14,7 @@ from flows.ingest import RECORD, Ingest
 from flows.progress import progress
 from flows.reader import AtEnd
 from flows.resolve import Counts
-from flows.running import Flow, Run, publish_flow, resolve_flow, run_flows
+from flows.running import Flow, Run, notify_flow, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
 from flows.settling import Settling
 from flows.stopping import Crash, Stop
@@ -25,6 +25,8 @@ from schemas.errors import SettingsError
 from schemas.sources import FORMATS
 
 Say = Callable[[str], None]
+
+_ATTEMPTS_S = 1.0  # for attempts to deliver a notice that are in hand at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,9 @@ class Production:
         self._crash = Crash(os.environ.get("NEXUS_TEST_CRASH_AT"))
 
     def run(self, only: str | None, *, until_end: bool = False, from_beginning: bool = False) -> None:
-        """Run `resolve`, `publish`, or (None) both."""
+        """Run `resolve`, `publish`, `notify`, or (None) all of them; `notify` only with notifications set."""
+        if only == "notify" and not self._settings.notifications.are_set:
+            raise SettingsError("there are no notifications in the settings: see docs/notifications.md")
         self._stop.on_signals()
         with Wiring(self._settings) as parts:
             parts.prepare_topics()
@@ -90,27 +94,38 @@ class Production:
                 self._say(f"{name:>15}: {place}")
             run = Run(self._stop, Counts())
             ingest = self._ingest(parts)
-            flows: list[Flow] = []
-            before: list[threading.Event] = []  # what the publisher waits for, when the run is to end
-            if only != "publish":
-                at_end = _AtEnd(parts, ingest) if until_end else None
-                flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
-                patience_s = self._settings.stall_alarm_s
-                Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
-                settling = Settling(parts.restructuring, self._stop, self._crash, parts.settings_in_force)
-                settling.start(flows[0].ended.is_set if until_end else None)
-                ticking = Ticking(parts.store, parts.at_end, self._stop)
-                ticking.start(settling.ended.is_set if until_end else None)
-                before.append(ticking.ended)
-            if only != "resolve":
-                no_more = (lambda: all(one.is_set() for one in before)) if until_end else None
-                flows.append(publish_flow(parts, run, self._crash, no_more))
+            at_end = _AtEnd(parts, ingest) if until_end else None
+            flows = self._flows(parts, run, only, at_end, from_beginning=from_beginning)
             started = time.monotonic()
             try:
                 with self._progress(run, ingest if until_end else None) as show:
                     run_flows(flows, self._stop, show)
             finally:  # a run that failed, or was told to end, has done something, too
+                run.finish(_ATTEMPTS_S)
                 self._say(_summary(run, time.monotonic() - started))
+
+    def _flows(
+        self, parts: Wiring, run: Run, only: str | None, at_end: AtEnd | None, *, from_beginning: bool
+    ) -> list[Flow]:
+        """The flows to run. `at_end` says when the run is to end; then each ends after the one before it."""
+        flows: list[Flow] = []
+        before: list[threading.Event] = []  # what the publisher waits for, when the run is to end
+        if only in {None, "resolve"}:
+            flows.append(resolve_flow(parts, run, self._crash, at_end, from_beginning=from_beginning))
+            patience_s = self._settings.stall_alarm_s
+            Watch(parts.store.progress, parts.at_end, self._stop, patience_s).start()
+            settling = Settling(parts.restructuring, self._stop, self._crash, parts.settings_in_force)
+            settling.start(flows[0].ended.is_set if at_end else None)
+            ticking = Ticking(parts.store, parts.at_end, self._stop)
+            ticking.start(settling.ended.is_set if at_end else None)
+            before.append(ticking.ended)
+        no_more = (lambda: all(one.is_set() for one in before)) if at_end else None
+        if only in {None, "publish"}:
+            flows.append(publish_flow(parts, run, self._crash, no_more))
+        if only in {None, "notify"} and self._settings.notifications.are_set:
+            published = flows[-1].ended.is_set if flows else lambda: True
+            flows.append(notify_flow(parts, run, self._crash, published if at_end else None))
+        return flows
 
     @contextmanager
     def _progress(self, run: Run, ingest: Ingest | None) -> Iterator[Callable[[], None] | None]:
@@ -177,5 +192,12 @@ def _summary(run: Run, seconds: float) -> str:
         f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that "
         "concern nobody, "
         f"{counts.dead_letters:,} dead letters; {operations}{counts.transitions:,} transitions made, "
-        f"{published:,} published"
+        f"{published:,} published{_notified(run)}"
     )
+
+
+def _notified(run: Run) -> str:
+    if run.notifier is None:
+        return ""
+    delivered = sum(sender.delivered for sender in run.senders.values())
+    return f"; {run.notifier.enqueued:,} notices enqueued, {delivered:,} delivered"

@@ -14,8 +14,9 @@ from typing import Any
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from flows import publish, resolve
+from flows import notify, publish, resolve
 from flows.reader import AtEnd, Intake
+from flows.sending import Sender
 from flows.stopping import Crash, InHalves, Steps, Stop
 from flows.wiring import Wiring
 
@@ -41,6 +42,14 @@ class Run:
     stop: Stop
     counts: resolve.Counts
     publisher: "publish.Work | None" = None
+    notifier: "notify.Work | None" = None
+    senders: "dict[str, Sender]" = field(default_factory=dict)
+
+    def finish(self, seconds: float) -> None:
+        """Let the attempts in hand end, if they do so in that time."""
+        deadline = time.monotonic() + seconds
+        for sender in self.senders.values():
+            sender.finish(deadline)
 
 
 def run_flows(flows: Sequence[Flow], stop: Stop, meanwhile: Callable[[], None] | None = None) -> None:
@@ -137,3 +146,33 @@ def publish_flow(parts: Wiring, run: Run, crash: Crash, ends_with: Callable[[], 
     run.publisher = publish.Work(parts.store, sink, reader, run.stop)
     flow = publish.build(publish.Outbox(reader, run.stop), run.publisher, Steps(run.stop, crash))
     return Flow("publish", flow)
+
+
+def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bool] | None = None) -> Flow:
+    """flows.notify with its parts, and what sends beside it. Ends when `no_more` says that no more
+    transitions come, all were read, and what could be sent was.
+    """
+    notifications, namespace, stop = parts.settings.notifications, parts.settings.namespace, run.stop
+    deliveries, senders = parts.deliveries, run.senders
+    clock = None
+    if notifications.digest is not None:
+        clock = notify.DigestClock(
+            deliveries, notifications, notifications.digest, namespace, lambda name: senders[name].wake()
+        )
+    oldest_ms = max(map(notifications.max_age_ms, notifications.rules.values()), default=0)
+    reader = notify.Reader(
+        deliveries,
+        parts.published(),
+        namespace,
+        notifications.endpoints,
+        clock,
+        int(time.time() * 1000) - oldest_ms,
+        no_more,
+        lambda: all(sender.is_quiet() for sender in senders.values()),
+    )
+    for name, endpoint in notifications.endpoints.items():
+        senders[name] = Sender(name, endpoint, deliveries, stop, reader.is_ours)
+        senders[name].start()
+    run.notifier = notify.Work(deliveries, notifications, namespace, senders, reader, stop)
+    flow = notify.build(notify.Source(reader, stop), run.notifier, Steps(stop, crash))
+    return Flow("notify", flow)

@@ -15,8 +15,6 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -26,6 +24,8 @@ from pydantic import (
     model_validator,
 )
 
+from flows.notices import Notifications
+from flows.section import Section
 from resolver.keys import Keys
 from schemas.errors import SettingsError, WrongRule
 from schemas.identifiers import Keyring
@@ -50,11 +50,7 @@ _OURS = {
 Option = str | int | float | bool
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Redis(_Section):
+class Redis(Section):
     """Where the identity store is. Without a URL a private server runs in the data folder."""
 
     url: SecretStr | None = None
@@ -85,7 +81,7 @@ def _has_numbers(parts: SplitResult) -> bool:
         return False
 
 
-class Input(_Section):
+class Input(Section):
     """What the namespace reads from Kafka."""
 
     topics: dict[str, str] = Field(
@@ -116,7 +112,7 @@ class Input(_Section):
         return topics
 
 
-class Output(_Section):
+class Output(Section):
     """The topics that Nexus writes, and makes when they are missing."""
 
     transitions: str = "nexus-transitions"
@@ -130,7 +126,7 @@ def _as_rules(given: Any) -> Rules:
     return given if isinstance(given, Rules) else Rules.from_data(given)
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set. The defaults run embedded: no Kafka, a private Redis, files in `data`."""
 
     namespace: str = "default"
@@ -158,6 +154,7 @@ class Settings(_Section):
     rules: Annotated[Rules, PlainValidator(_as_rules), PlainSerializer(Rules.as_data)] = Field(
         default_factory=Rules, description="of identity, traits and states: see docs/rules.md"
     )
+    notifications: Notifications = Notifications()
 
     @field_validator(*_KAFKA_SECTIONS)
     @classmethod
@@ -248,7 +245,16 @@ def load(environment: Mapping[str, str] = os.environ, file: Path | None = None, 
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_one_line(error)) from None
+        raise SettingsError(_line_of(error, named) + _one_line(error)) from None
+
+
+def _line_of(error: ValidationError, named: Path | None) -> str:
+    """Where the first fault stands, if it is in the notifications of the file: they are long."""
+    path, where = named or DEFAULT_FILE, error.errors(include_url=False, include_input=False)[0]["loc"]
+    if where[:1] != ("notifications",) or not path.exists():
+        return ""
+    line = _line(_text(path), where)
+    return f"{path} line {line}: " if line > 1 or len(where) == 1 else ""
 
 
 def _from_file(named: Path | None) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
 from flows.operations import Operations
 from flows.reader import AtEnd, IdleReader, ReaderFactory
 from flows.settings import Settings
+from flows.transitions_reader import LogTransitions, TopicTransitions, Transitions
+from resolver.deliveries import Deliveries
 from resolver.links import Linker
 from resolver.redis_store import ONE_CALL, Durability, RedisStore, rules_in_force
 from resolver.restructure import Restructuring
@@ -169,6 +171,18 @@ class Wiring:
         sink = KafkaTransitions(self.producer_config, self.settings.output.transitions)
         self._open.callback(sink.close)
         return sink
+
+    def published(self) -> Transitions:
+        """The transitions as they are published, to be read with a cursor of one's own."""
+        if self.settings.source == "log":
+            return LogTransitions(self.log("transitions"))
+        config = {**self.consumer_config, "group.id": f"{self.settings.group_id}-notify"}
+        return TopicTransitions(config, self.settings.output.transitions, self.admin)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """The notices on their way."""
+        return Deliveries(self.client, self.settings.namespace)
 
     def dead_letters(self) -> DeadLetterSink:
         """Where dead letters go: the topic, or the log of dead letters."""

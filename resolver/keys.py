@@ -189,6 +189,35 @@ class Keys:
         return self._key("unsummed")
 
     @property
+    def notices_cursor(self) -> str:
+        """HASH `topic/partition` -> how far notifications have read it: offset, generation, number; `id` ->
+        the topic's id; `digest` -> when the next one is due, and what was counted when the last one was made.
+        """
+        return self._key("notices:cursor")
+
+    @property
+    def notices_changes(self) -> str:
+        """HASH kind of transition and entity type -> how many were read."""
+        return self._key("notices:changes")
+
+    @property
+    def notices_lock(self) -> str:
+        """STRING token of the one process that notifies, with a time to live."""
+        return self._key("notices:lock")
+
+    @property
+    def notices_endpoints(self) -> str:
+        """SET of the endpoints for which something may wait."""
+        return self._key("notices:endpoints")
+
+    def notices(self, endpoint: str) -> list[str]:
+        """What waits for an endpoint: waiting, HASH id -> record; due, ZSET id -> ms; order, ZSET id -> place
+        in the queue; standing, HASH of counts and what came last; recent, LIST of the last outcomes, JSON.
+        """
+        parts = ("waiting", "due", "order", "standing", "recent")
+        return [self._key(f"notices:{part}:{endpoint}") for part in parts]
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -224,9 +253,11 @@ class Keys:
 
     @property
     def all(self) -> list[str]:
-        """Every key of the namespace."""
+        """Every key of the namespace, but those of each endpoint (`notices`)."""
         work = (self.staged, self.doomed, self.worker, self.redacted)
-        return [*self.apply, *work, self.topics, self.rewinds, self.cursor, self.lock, self.snapshot]
+        notices = (self.notices_cursor, self.notices_changes, self.notices_lock, self.notices_endpoints)
+        publishing = (self.cursor, self.lock, self.snapshot)
+        return [*self.apply, *work, self.topics, self.rewinds, *publishing, *notices]
 
 
 def partition_field(topic: str, partition: int) -> str:

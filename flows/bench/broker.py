@@ -1,12 +1,13 @@
 """The scenarios that need a broker: `nexus run` on a topic of its own, watched by an independent consumer."""
 
+import base64
 import contextlib
 import multiprocessing
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -14,6 +15,7 @@ from pydantic_core import from_json
 
 from flows.bench.figures import Figure, quantile
 from flows.bench.place import Place
+from flows.bench.receiver import Arrival, receiver
 from flows.bench.traffic import messages
 from flows.production import Production
 from flows.settings import Settings
@@ -42,9 +44,47 @@ class Seen(NamedTuple):
 
 def latency(place: Place, scale: float, given: Settings) -> Iterator[Figure]:
     """From an event's `produce` to its transition in the hands of a consumer, at 1,000 events a second."""
+    sent, seen = _driven(_on_broker(place, given), scale)
+    out = _took_ms(sent, seen.transitions)
+    yield Figure("latency", "event to transition, p50", quantile(out, 0.5), "ms", at_most=20)
+    yield Figure("latency", "event to transition, p99", quantile(out, 0.99), "ms", at_most=50)
+    yield Figure("latency", f"event to transition, slowest of {len(out):,}", out[-1], "ms")
+    yield from _alone("latency", sent, seen)
+
+
+def webhook(place: Place, scale: float, given: Settings) -> Iterator[Figure]:
+    """From an event's `produce` to a webhook's receiver, for the events of the same stream that bring a new
+    person.
+    """
+    with receiver() as told:
+        sent, seen = _driven(
+            _on_broker(place, given, _births(told.port)), scale, lambda: _until_told(told.asked)
+        )
+        took, out = _took_ms(sent, _told(told.asked)), _took_ms(sent, seen.transitions)
+    share = f"{len(took) / len(sent):.0%} of the events"
+    yield Figure("webhook", f"event to webhook, {share}, p50", quantile(took, 0.5), "ms")
+    yield Figure("webhook", "event to webhook, p99", quantile(took, 0.99), "ms")
+    yield Figure("webhook", f"event to webhook, slowest of {len(took):,}", took[-1], "ms")
+    yield Figure("webhook", "event to transition, p50", quantile(out, 0.5), "ms")
+    yield Figure("webhook", "event to transition, p99", quantile(out, 0.99), "ms")
+    yield from _alone("webhook", sent, seen)
+
+
+def _alone(scenario: str, sent: Mapping[Event, int], seen: Seen) -> Iterator[Figure]:
+    """What the machine did at that moment."""
+    alone = _took_ms(sent, seen.events)
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        yield Figure(
+            scenario, f"the broker alone: event to its consumer, {name}", quantile(alone, share), "ms"
+        )
+
+
+def _driven(
+    settings: Settings, scale: float, until: Callable[[], object] = lambda: None
+) -> tuple[dict[Event, int], Seen]:
+    """Send traffic through `nexus run` and wait: when each event was sent, and what a consumer saw."""
     warm_up, measured = (int(RATE * seconds * min(scale, 1)) for seconds in (_WARM_UP_S, _MEASURED_S))
     traffic = list(messages("growth", "event", 1 + warm_up + measured))
-    settings = _on_broker(place, given)
     with _topics(settings), _running(settings), _consumer(settings) as consumer, Wiring(settings) as parts:
         producer = Producer({**parts.producer_config, "linger.ms": "0"})
         topic = next(iter(settings.input.topics))
@@ -53,15 +93,38 @@ def latency(place: Place, scale: float, given: Settings) -> Iterator[Figure]:
         _send(producer, topic, traffic[1 : 1 + warm_up])
         sent = _send(producer, topic, traffic[1 + warm_up :])
         seen = _until_out(consumer, _LAST_S)
-    out, alone = _took_ms(sent, seen.transitions), _took_ms(sent, seen.events)
-    yield Figure("latency", "event to transition, p50", quantile(out, 0.5), "ms", at_most=20)
-    yield Figure("latency", "event to transition, p99", quantile(out, 0.99), "ms", at_most=50)
-    yield Figure("latency", f"event to transition, slowest of {len(out):,}", out[-1], "ms")
-    yield Figure("latency", "the broker alone: event to its consumer, p50", quantile(alone, 0.5), "ms")
-    yield Figure("latency", "the broker alone: event to its consumer, p99", quantile(alone, 0.99), "ms")
+        until()
+    return sent, seen
 
 
-def _on_broker(place: Place, given: Settings) -> Settings:
+def _births(port: int) -> dict[str, Any]:
+    """Settings by which each new person is told to a webhook on this machine."""
+    endpoint = {
+        "webhook": f"http://127.0.0.1:{port}/",
+        "secrets": ["whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()],
+        "allow_private": True,
+    }
+    when = 'transition.transition == "entity_created" && transition.entity_type == "person"'
+    return {"endpoints": {"bench": endpoint}, "rules": {"born": {"when": when, "to": ["bench"]}}}
+
+
+def _until_told(asked: Connection) -> None:
+    """Wait until nothing more comes to the receiver."""
+    told, before, deadline = len(_told(asked)), -1, time.monotonic() + _LAST_S
+    while told != before and time.monotonic() < deadline:
+        time.sleep(0.5)
+        told, before = len(_told(asked)), told
+
+
+def _told(asked: Connection) -> dict[Event, int]:
+    """When each event was told."""
+    asked.send("arrivals")
+    arrivals: list[Arrival] = asked.recv()
+    causes = ((at, from_json(body)["data"]["cause"]) for at, body in arrivals)
+    return {(cause["source"], cause["event_id"]): at for at, cause in causes}
+
+
+def _on_broker(place: Place, given: Settings, notifications: Mapping[str, Any] | None = None) -> Settings:
     """The broker and the client options that are set, and everything else new."""
     name = f"nexus-bench-{secrets.token_hex(4)}"
     changes = {
@@ -76,6 +139,7 @@ def _on_broker(place: Place, given: Settings) -> Settings:
             "partitions": _PARTITIONS,
             "replication_factor": given.output.replication_factor,
         },
+        "notifications": notifications or {},
     }
     kept = given.model_dump(include={"kafka", "consumer", "producer", "batch"})
     return Settings.model_validate({**kept, **changes})

@@ -26,7 +26,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "hub": hubs.hub,
     "split": splits.split,
 }
-ON_BROKER: Mapping[str, OnBroker] = {"latency": broker.latency}
+ON_BROKER: Mapping[str, OnBroker] = {"latency": broker.latency, "webhook": broker.webhook}
 
 
 def run_scenarios(

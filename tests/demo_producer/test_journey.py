@@ -22,9 +22,10 @@ import yaml
 
 from demo_producer import PARTS, SPAN_MS, START, Customer, Part, Record, company, journey, people
 from demo_producer.calls import ALL
+from demo_producer.cli import main
 from demo_producer.customers import EMPLOYEES
 from demo_producer.segment import TRANSIT_MS
-from flows.settings import Settings
+from flows.settings import Settings, load
 from resolver.profiles import NOTHING, Interval, Profile
 from resolver.reference import Answer, Reference
 from schemas.decode import Decoded, decode
@@ -33,7 +34,7 @@ from schemas.events import Message
 from schemas.identifiers import EntityType, Keyring, identifier
 from schemas.rules import Rules
 
-FILE = Path(__file__).parents[2] / "flows" / "journey.yaml"
+FILE = Path(__file__).parents[2] / "demo_producer" / "journey.yaml"
 START_MS = int(START.timestamp() * 1_000)
 HOUR_MS = 3_600_000
 SEEDS = (1, 2, 3, 4, 5)
@@ -460,3 +461,14 @@ def test_the_page_tells_the_same_story() -> None:
     assert re.findall(r"^\| `([a-z_]+)` \| (person|group) \|", page, re.MULTILINE) == [
         (name, section["of"]) for name, section in yaml.safe_load(FILE.read_text())["rules"]["states"].items()
     ]
+
+
+def test_the_settings_are_written_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """`--settings` writes what the journey is read with, and never over a file that is there."""
+    file, settings = tmp_path / "journey.jsonl", tmp_path / "nexus.yaml"
+    arguments = ["--journey", "--to", str(file), "--settings", str(settings), "--quiet"]
+    assert main(arguments) == 0
+    assert load({}, settings).rules == the_rules()
+    assert main(arguments) == 2
+    assert "name another one" in capfd.readouterr().err
+    assert main(["--count", "1", "--to", "-", "--settings", str(tmp_path / "other.yaml")]) == 2

@@ -65,6 +65,16 @@ def test_the_latency_on_a_real_broker_is_reported(
     assert [one.get("at_most") for one in found] == [20, 50, None, None, None]
 
 
+@pytest.mark.services
+def test_the_way_to_a_webhook_is_reported(
+    kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """New persons are told to a receiver; the transitions and the broker alone are reported beside it."""
+    settings = Settings(data=tmp_path / "data", kafka={"bootstrap.servers": kafka})
+    found = figures(settings, "webhook", capsys)
+    assert ["webhook" in str(one["figure"]) for one in found] == [True] * 3 + [False] * 4
+
+
 @pytest.mark.parametrize("name", ON_BROKER)
 def test_what_needs_a_broker_says_so(name: str, tmp_path: Path) -> None:
     """Asked for by name without a broker it is wrong usage, not a figure of something else."""

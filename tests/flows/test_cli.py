@@ -16,10 +16,13 @@ from tests.flows.terminal import answers, call, command, environment, nexus, rec
 
 DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
 COMMANDS = (
-    "bench", "check", "demo", "export", "history", "lookup", "publish", "quarantine", "replay-dlq", "run",
-    "timeline", "why", *DECIDING,
+    "bench", "check", "demo", "export", "history", "lookup", "notifications", "publish", "quarantine",
+    "replay-dlq", "run", "timeline", "why", *DECIDING,
 )  # fmt: skip
-WITH_JSON = ("bench", "check", "history", "lookup", "quarantine", "replay-dlq", "timeline", "why", *DECIDING)
+WITH_JSON = (
+    "bench", "check", "history", "lookup", "notifications", "quarantine", "replay-dlq", "timeline", "why",
+    *DECIDING,
+)  # fmt: skip
 
 # Two strangers, on a laptop and on a phone, who turn out to be one.
 STORY = [
@@ -82,6 +85,8 @@ WRONG: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("run", "--source", "kafka"), {}, "kafka.bootstrap.servers"),
     (("run", "--workers", "0"), {}, "workers"),
     (("run", "publish", "--source", "-", "--as", "event"), {}, "--source"),
+    (("run", "notify"), {}, "notifications"),
+    (("notifications", "test", "nobody"), {}, "nobody"),
     (("check", "--config", "missing.yaml"), {}, "missing.yaml"),
     (("check", "--namespace", "A b"), {}, "namespace"),
     (("check",), {"NEXUS_NONSENSE": "1"}, "nonsense"),
@@ -311,12 +316,8 @@ def test_an_export_ends_when_its_reader_has_seen_enough(told: Path) -> None:
 def test_a_check_looks_at_everything(told: Path) -> None:
     """Settings, input, store, outbox and invariants are ok; that no secret is set is a warning."""
     found = {one["check"]: one["verdict"] for one in answers(nexus(told, "check", "--json"))}
-    assert found == {
-        **dict.fromkeys(
-            ("settings", "input", "store", "operations", "outbox", "pending", "invariants"), "ok"
-        ),
-        "secret": "warning",
-    }
+    well = ("settings", "input", "store", "operations", "outbox", "pending", "notifications", "invariants")
+    assert found == {**dict.fromkeys(well, "ok"), "secret": "warning"}
 
 
 def test_no_command_shows_a_bar_to_a_program(told: Path) -> None:

@@ -410,27 +410,7 @@ class Pair:
             memberships.update({(name, group, role): one for (group, role), one in facts.known.items()})
         assert {name: one for name, one in stored.items() if one.traits or one.timelines} == answer.profiles
         assert memberships == answer.memberships
-        told = self.consumer.profiles
-        assert {
-            name: {trait: one.value for trait, one in traits.items()}
-            for name, traits in told.traits().items()
-        } == {
-            name: {trait: json.loads(one.value) for trait, one in profile.traits.items()}
-            for name, profile in answer.profiles.items()
-            if profile.traits
-        }
-        assert told.memberships() == {
-            key: (
-                format_instant(one.started_ms),
-                None if one.ended_ms is None else format_instant(one.ended_ms),
-            )
-            for key, one in answer.memberships.items()
-        }
-        assert told.timelines() == {
-            name: {state: list(map(_interval, timeline)) for state, timeline in profile.timelines.items()}
-            for name, profile in answer.profiles.items()
-            if profile.timelines
-        }
+        assert kept_by(self.consumer) == told_of(answer)
 
     def _found(self, copy: Copy) -> "Compared":
         """The store's answer. What is out of the graph or suspended is asked for where there is any."""
@@ -510,6 +490,40 @@ class Compared(NamedTuple):
     links: Mapping[LinkKey, LinkFact]
     out: Mapping[bytes, tuple[Limit, bytes] | None]
     suspended: Mapping[tuple[str, LinkKey], Conflict]
+
+
+class Told(NamedTuple):
+    """What consumers know of profiles: values of traits, timelines, memberships with since when and until."""
+
+    traits: Mapping[str, Mapping[str, Any]]
+    timelines: Mapping[str, Mapping[str, Sequence[Interval]]]
+    memberships: Mapping[tuple[str, str, str | None], tuple[str, str | None]]
+
+
+def told_of(answer: Answer) -> Told:
+    """What consumers are to know of an answer."""
+    of_traits = {
+        name: {trait: json.loads(one.value) for trait, one in each.traits.items()}
+        for name, each in answer.profiles.items()
+        if each.traits
+    }
+    timelines = {
+        name: {state: [*map(_interval, timeline)] for state, timeline in each.timelines.items()}
+        for name, each in answer.profiles.items()
+        if each.timelines
+    }
+    memberships = {
+        key: (format_instant(one.started_ms), None if one.ended_ms is None else format_instant(one.ended_ms))
+        for key, one in answer.memberships.items()
+    }
+    return Told(of_traits, timelines, memberships)
+
+
+def kept_by(consumer: EntityMapping) -> Told:
+    """What a consumer knows."""
+    kept = consumer.profiles
+    traits = {name: {trait: one.value for trait, one in each.items()} for name, each in kept.traits().items()}
+    return Told(traits, kept.timelines(), kept.memberships())
 
 
 def _interval(one: profiles.Interval) -> Interval:
