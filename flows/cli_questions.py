@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -15,6 +15,7 @@ from schemas.identifiers import ENTITY_TYPES, EntityType
 
 if TYPE_CHECKING:
     from flows.client import Absence, Nexus
+    from flows.exporting import Wanted
 
 _LIMIT = click.option(
     "--limit",
@@ -135,6 +136,57 @@ def history(entity_id: str, is_json: bool, **given: Any) -> None:
 
 
 @click.command()
+@click.argument("named", metavar="[person|group] TYPE=VALUE|ID", nargs=-1, required=True)
+@click.option("--text", "is_text", is_flag=True, help="Lines for people, also where there is no terminal.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1_000,
+    show_default=True,
+    help="How many identifiers are read at most, and of a group how many links of persons.",
+)
+@as_json
+@common
+def timeline(named: tuple[str, ...], is_text: bool, limit: int, is_json: bool, **given: Any) -> None:
+    """Show one person or company on a page.
+
+    Identifiers, traits with their source, memberships and current states; then what happened, in the
+    order of time: changes of states, of memberships and of identity. By any identifier, or by an id, be
+    it a former one. Lines with colours on a terminal, one JSON object elsewhere. Exit code 1: it is
+    nobody's; what its id has been through is shown.
+
+    \b
+    Examples:
+      nexus timeline per_0123456789abcdef0123456789abcdef
+      nexus timeline person email=ada@acme.example
+      nexus timeline group domain=acme.example --json | jq .states
+    """
+    from flows.timelines import timeline_as_json, timeline_for_people
+
+    entity_type, name = _one(named)
+    with _client(given) as client:
+        found = client.timeline(entity_type, name, limit)
+    is_json = is_json or not (is_text or sys.stdout.isatty())
+    _show(is_json, lambda: timeline_as_json(found), lambda: timeline_for_people(found))
+    raise click.exceptions.Exit(1 if found.profile is None else 0)
+
+
+def _one(named: tuple[str, ...]) -> tuple[EntityType, str]:
+    """Whom `TYPE=VALUE` after an entity type, or an id alone or after it, names."""
+    from flows.client import key_of_id
+    from schemas.identifiers import parse_entity_id
+
+    if len(named) == 1 and "=" not in named[0] and named[0] not in ENTITY_TYPES:
+        return parse_entity_id(named[0])[0], named[0]
+    if len(named) != 2 or named[0] not in ENTITY_TYPES:
+        raise click.UsageError("name one person or group: by its id, or by person TYPE=VALUE")
+    entity_type: EntityType = "person" if named[0] == "person" else "group"
+    if "=" not in named[1]:
+        key_of_id(entity_type, named[1])
+    return entity_type, named[1]
+
+
+@click.command()
 @click.argument("entity_type", type=click.Choice(ENTITY_TYPES), required=False)
 @click.option("--suspended", is_flag=True, help="The links that unite nothing, instead of identifiers.")
 @as_json
@@ -166,32 +218,79 @@ def quarantine(entity_type: EntityType | None, suspended: bool, is_json: bool, *
 
 
 @click.command()
-@click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
+@click.argument("what", type=click.Choice([*ENTITY_TYPES, "states", "memberships", "traits"]))
+@click.option("--traits", "with_traits", is_flag=True, help="One row a person or group, with its traits.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One row for each who is in this state now; may be repeated: in all of them.",
+)
+@click.option("--csv", "is_csv", is_flag=True, help="A table with a header instead of JSON lines.")
 @click.option("--json", is_flag=True, hidden=True, expose_value=False)  # it is JSON in any case
 @common
-def export(entity_type: EntityType, **given: Any) -> None:
-    """Write every identifier with its entity id.
+def export(what: str, with_traits: bool, states: tuple[str, ...], is_csv: bool, **given: Any) -> None:
+    """Write the whole answer, or a list.
 
-    One JSON object a line, sorted by type and value. Memory does not grow with the number of
-    identifiers: what does not fit is sorted on disk.
+    `person` and `group`: every identifier with its entity id, sorted by type and value; with --traits or
+    --state a list instead, a row for each with its identifiers and traits, sorted by id. `states`,
+    `memberships` and `traits`: every interval, membership or trait, sorted by entity. One JSON object a
+    line, or a table. Memory does not grow with the number of rows: what does not fit is sorted on disk.
 
     \b
     Examples:
       nexus export person > persons.jsonl
-      nexus export group | grep acme
+      nexus export states | jq 'select(.is_current)'
+      nexus export person --traits --state activity=dormant --csv > dormant.csv
     """
+    from flows.exporting import Wanted
+
+    is_list = with_traits or bool(states)
+    if is_list and what not in ENTITY_TYPES:
+        raise click.UsageError("--traits and --state make lists of persons or groups")
+    wanted = Wanted("group" if what == "group" else "person", _states(states), with_traits)
     with _client(given) as client:
-        with progress("reading", client.count()) as show:
-            rows = iter(client.export(entity_type, show))
-            first = next(rows, None)
-        with _until_enough():
-            if first is not None:
-                sys.stdout.write(json_line(first._asdict()))
-                sys.stdout.writelines(json_line(row._asdict()) for row in rows)
-            sys.stdout.flush()
+        wanted.refuse_undeclared(client.rules)
+        with progress("reading", None if is_list or what not in ENTITY_TYPES else client.count()) as show:
+            rows, columns = _exported(client, what, wanted if is_list else None, show)
+            first = list(islice(rows, 1))  # all are read before the first comes
+        _write(chain(first, rows), columns, is_csv)
 
 
-QUESTIONS: Final = (lookup, why, history, quarantine, export)
+def _exported(
+    client: "Nexus", what: str, wanted: "Wanted | None", show: Callable[[int], None]
+) -> tuple[Iterator[dict[str, Any]], Callable[[], Sequence[str]]]:
+    """Rows, and what tells their columns once they are read."""
+    from flows.client import Row
+    from flows.exporting import COLUMNS, List, rows_of
+
+    if wanted is not None:
+        found = List(client, wanted)
+        return found.rows(show), lambda: found.columns
+    if what in COLUMNS:
+        return rows_of(client, what, show), lambda: COLUMNS[what]
+    rows = client.export("person" if what == "person" else "group", show)
+    return (row._asdict() for row in rows), lambda: Row._fields
+
+
+def _states(given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = [one.partition("=") for one in given]
+    if not all(equals for _, equals, _ in pairs):
+        raise click.UsageError("--state is NAME=VALUE, as in --state billing_lifecycle=active")
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def _write(rows: Iterable[dict[str, Any]], columns: Callable[[], Sequence[str]], is_csv: bool) -> None:
+    from flows.exporting import table
+
+    lines = table(columns, rows) if is_csv else map(json_line, rows)
+    with _until_enough():
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()
+
+
+QUESTIONS: Final = (lookup, timeline, why, history, quarantine, export)
 
 
 # shared by them

@@ -7,6 +7,11 @@
         answer = nexus.why("person", "email=ada@acme.example", "user_id=u-7")
         for step in answer.why.chain or ():
             print(step.edge.kind, answer.names[step.to])
+        known = nexus.profile("person", "email=ada@acme.example")
+        for trait in known.traits:
+            print(trait.name, trait.value, trait.source)
+        for name, timeline in known.timelines.items():
+            print(name, timeline[-1].state_value, timeline[-1].state_exited_at)
 
 Reads only. Each call sees whole batches, never half of one; what takes several reads (`why`, `quarantine`,
 `export`) may see different batches in each.
@@ -25,7 +30,7 @@ from resolver.explain import LIMIT, Glued, Outside, Why, glued, why
 from resolver.judge import Edge
 from resolver.keys import Keys
 from resolver.neighbours import RedisNeighbours
-from resolver.store import Change, Entity
+from resolver.store import Change, Entity, StoredProfile
 from schemas.errors import BadValue, SettingsError
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, parse_entity_id
@@ -102,6 +107,20 @@ class Explanation:
         return tuple(key for key in unnamed if key not in self.rules)
 
 
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One person or group as people want to read it: what is known now, and what it has been through.
+
+    `profile` is None for an identifier that is nobody's now: `history` says why. `names` are of the groups
+    and persons that its memberships are of, by id.
+    """
+
+    entity_type: EntityType
+    profile: StoredProfile | None
+    history: History
+    names: Mapping[str, NamedIdentifier]
+
+
 class Taken(NamedTuple):
     """An identifier that is out of the graph: why, since when (RFC 3339), and what it would make one."""
 
@@ -153,13 +172,13 @@ class Nexus:
         cannot be normalised.
         """
         asked = self._identifier(entity_type, identifier_type, value)
-        if self._rules.blocked(asked) is not None:
+        if self.rules.blocked(asked) is not None:
             return None
         return self._parts.store.entity(self._graph.living(self._parts.keyring.key(asked)))
 
     def blocked(self, entity_type: EntityType, identifier_type: str, value: str) -> str | None:
         """The name of the rule by which this value identifies nobody, None when it may identify somebody."""
-        return self._rules.blocked(self._identifier(entity_type, identifier_type, value))
+        return self.rules.blocked(self._identifier(entity_type, identifier_type, value))
 
     def entity(self, entity_id: str) -> Entity | None:
         """The entity that answers to an id, be it a former one."""
@@ -185,6 +204,46 @@ class Nexus:
                 entity = self._parts.store.entity(key, 0)
                 if entity is not None:
                     yield entity.entity_id
+
+    # what is known of them
+
+    def profile(self, entity_type: EntityType, named: str, limit: int = 1_000) -> StoredProfile | None:
+        """A person or group with its traits, memberships and timelines, by `TYPE=VALUE` or by an id, be it
+        a former one; None for nobody: `absence` says why.
+
+        At most `limit` identifiers are read, and of a group as many links of persons; `is_complete` says
+        whether that is all.
+        """
+        asked = self._asked(entity_type, named)
+        return None if asked.rule is not None else self._parts.store.profile(asked.key, limit)
+
+    def profiles(self, entity_type: EntityType | None = None) -> Iterator[StoredProfile]:
+        """All persons or groups, or both, of whom something is known, in no order and without identifiers;
+        may give one twice, the second time as it is by then.
+        """
+        cursor = 0
+        while True:
+            cursor, _, found = self._parts.store.profiles_page(cursor)
+            yield from (one for one in found if entity_type in (None, one.entity.entity_type))
+            if cursor == 0:
+                return
+
+    def timeline(self, entity_type: EntityType, named: str, limit: int = 1_000) -> Timeline:
+        """A person or group with all that is known and all that is remembered, named as for `profile`."""
+        asked = self._asked(entity_type, named)
+        entity_id = make_entity_id(entity_type, asked.key)
+        if asked.rule is not None:
+            nobody = History(entity_id, None, (), (), Absence("by rule", asked.rule))
+            return Timeline(entity_type, None, nobody, {})
+        found = self._parts.store.profile(asked.key, limit)
+        if found is None:
+            return Timeline(entity_type, None, self.history(entity_id), {})
+        ids = {one.group_id if entity_type == "person" else one.person_id for one in found.memberships}
+        keys = {parse_entity_id(one)[1]: one for one in ids}
+        names = {keys[key]: name for key, name in self._graph.names(list(keys)).items()}
+        return Timeline(entity_type, found, self.history(found.entity.entity_id), names)
+
+    # what happened to an id
 
     def history(self, entity_id: str) -> History:
         """The last identity changes of an id, oldest first, who answers to it now, and its former ids."""
@@ -296,11 +355,14 @@ class Nexus:
         """
         rows = (
             (one.identifier_type, one.identifier_value, entity_id)
-            for one, entity_id in self._read(entity_type, show)
+            for one, entity_id in self.identifiers(entity_type, show)
         )
         return (Row(*row) for row in sorted_rows(rows, key_length=2))
 
-    def _read(self, entity_type: EntityType, show: Callable[[int], None]) -> Iterator[tuple[Identifier, str]]:
+    def identifiers(
+        self, entity_type: EntityType, show: Callable[[int], None] = lambda _: None
+    ) -> Iterator[tuple[Identifier, str]]:
+        """Every identifier with its entity id, in no order; may give one twice."""
         cursor, seen = 0, 0
         while True:
             cursor, _, found = self._parts.store.page(cursor)
@@ -318,12 +380,13 @@ class Nexus:
         return RedisNeighbours(parts.client, parts.settings.namespace, parts.store)
 
     @property
-    def _rules(self) -> Rules:
+    def rules(self) -> Rules:
+        """The rules in force."""
         return self._parts.settings.rules
 
     def _identifier(self, entity_type: EntityType, identifier_type: str, value: str) -> Identifier:
         try:
-            return self._rules.identifier(entity_type, identifier_type, value)
+            return self.rules.identifier(entity_type, identifier_type, value)
         except BadValue as error:
             raise SettingsError(f"{identifier_type}: the value {error.reason}") from None
 
@@ -334,7 +397,7 @@ class Nexus:
             return _Asked(key_of_id(entity_type, named), None, None)
         asked = self._identifier(entity_type, identifier_type, value)
         name = NamedIdentifier(type=asked.identifier_type, value=asked.identifier_value)
-        rule = self._rules.blocked(asked)
+        rule = self.rules.blocked(asked)
         key = self._parts.keyring.key(asked)
         return _Asked(key if rule is not None else self._graph.living(key), name, rule)
 

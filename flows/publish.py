@@ -10,9 +10,9 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -21,15 +21,24 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from flows.resolve import Nowhere
 from flows.stopping import Steps, Stop
 from resolver.redis_store import RedisStore
-from resolver.store import Cursor
+from resolver.store import Cursor, StoredProfile
 from schemas.errors import TransientError
-from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
+from schemas.identifiers import EntityType, Identifier, Keyring, entity_id, parse_entity_id
 from schemas.transitions import (
+    MAX_ENTRIES,
     MAX_SNAPSHOT_IDENTIFIERS,
+    EntityRelabelled,
+    Interval,
     NamedIdentifier,
+    NamedMembership,
+    NamedTrait,
+    Snapshot,
     SnapshotEnded,
     SnapshotIdentifiers,
+    SnapshotMemberships,
     SnapshotStarted,
+    SnapshotStates,
+    SnapshotTraits,
     Transition,
     make_snapshot_id,
 )
@@ -113,12 +122,15 @@ class OutboxReader:
         ends_with: Callable[[], bool] | None = None,
         entries: int = 20,
         wait_ms: int = 100,
+        page: int = 500,
     ) -> None:
         self._store, self._ends_with, self._entries, self._wait_ms = store, ends_with, entries, wait_ms
+        self._page = page
         self._token = secrets.token_hex(16)
         self._locked_until = 0.0
         self._at: Cursor | None = None
         self._snapshot: Iterator[Parcel] = iter(())
+        self._renamed: set[str] = set()  # ids that others became since the snapshot began
         self._next_look = 0.0
 
     def take(self) -> list[Parcel]:
@@ -179,21 +191,40 @@ class OutboxReader:
 
     def _walk(self, request: int) -> Iterator[Parcel]:
         """The whole answer, page by page; before each page, the transitions that it already contains."""
-        start, position = self._store.sequence(), 0
+        start = self._store.sequence()
+        self._renamed.clear()
         yield from self._up_to(start)
         # each try has a number of its own, or what one that was cut off has sent would count as part of it
         maker = SnapshotMaker(self._store.keyring, start, self._store.begin_snapshot())
         yield Parcel((maker.started(),))
-        while True:
-            position, as_of, found = self._store.page(position)
+        for as_of, found in self._pages(maker):
             yield from self._up_to(as_of)
             if as_of.generation != start.generation:
                 return  # it is still asked for, and begins again under the new generation
-            yield Parcel(tuple(maker.page(as_of, found)))
-            if position == 0:
-                break
+            yield Parcel(tuple(found))
         yield Parcel((maker.ended(as_of),))
         self._store.snapshot_done(request)
+
+    def _pages(self, maker: "SnapshotMaker") -> Iterator[tuple[Cursor, Iterable[Snapshot]]]:
+        """All identifiers, then all profiles, which are met where an entity's id is. One that got another id
+        meanwhile may have been met under neither, so it is looked at once more.
+        """
+        cursor = 0
+        while True:
+            cursor, as_of, identifiers = self._store.page(cursor, self._page)
+            yield as_of, maker.page(as_of, identifiers)
+            if cursor == 0:
+                break
+        while True:
+            cursor, as_of, profiles = self._store.profiles_page(cursor, self._page)
+            yield as_of, maker.profiles(profiles)
+            if cursor == 0:
+                break
+        while self._renamed:
+            name = self._renamed.pop()
+            one = self._store.profile(parse_entity_id(name)[1], 0)
+            is_it = one is not None and one.entity.entity_id == name
+            yield one.as_of if one else self._store.sequence(), maker.profiles([one] if one and is_it else [])
 
     def _up_to(self, end: Cursor) -> Iterator[Parcel]:
         at = self._at if self._at is not None else self._store.cursor()
@@ -201,6 +232,9 @@ class OutboxReader:
             parcel = self._next(0)
             if parcel is None or parcel.to is None:
                 return  # the generation is new and has no transitions yet
+            self._renamed.update(
+                one.entity_id for one in parcel.transitions if isinstance(one, EntityRelabelled)
+            )
             yield parcel
             at = parcel.to
 
@@ -245,10 +279,55 @@ class SnapshotMaker:
                     identifiers=tuple(named_ones[first : first + MAX_SNAPSHOT_IDENTIFIERS]),
                 )
 
+    def profiles(self, found: Iterable[StoredProfile]) -> Iterator[Snapshot]:
+        """What is known of some entities, in several messages where there is much."""
+        for one in found:
+            entity: _Of = (one.as_of, one.entity.entity_type, one.entity.entity_id)
+            for traits in _pieces(one.traits):
+                yield SnapshotTraits(**self._of("snapshot_traits", entity), traits=traits)
+            memberships = (
+                NamedMembership(
+                    group_id=each.group_id, role=each.role, started_at=each.started_at, ended_at=each.ended_at
+                )
+                for each in one.memberships
+            )
+            for piece in _pieces(memberships):
+                yield SnapshotMemberships(**self._of("snapshot_memberships", entity), memberships=piece)
+            for name, timeline in one.timelines.items():
+                for intervals in _pieces(timeline):
+                    common = self._of("snapshot_states", entity)
+                    yield SnapshotStates(**common, state_name=name, intervals=intervals)
+
+    def _of(self, kind: str, entity: "_Of") -> dict[str, Any]:
+        as_of, entity_type, entity_id = entity
+        return {**self._common(kind, as_of), "entity_type": entity_type, "entity_id": entity_id}
+
     def ended(self, as_of: Cursor) -> SnapshotEnded:
         """The last message: how much was said."""
         common = self._common("snapshot_ended", as_of)
         return SnapshotEnded(**common, entities=self._entities, identifiers=self._identifiers)
+
+
+_Of: TypeAlias = tuple[Cursor, EntityType, str]
+"""As of when, and of whom."""
+_MAX_BYTES = 256 * 1024  # of the entries of one message: brokers take messages of a megabyte
+
+_Entry = TypeVar("_Entry", NamedTrait, NamedMembership, Interval)
+
+
+def _pieces(entries: Iterable[_Entry]) -> Iterator[tuple[_Entry, ...]]:
+    """The entries, as many at a time as go into one message."""
+    piece: list[_Entry] = []
+    size = 0
+    for entry in entries:
+        length = len(entry.model_dump_json())
+        if piece and (len(piece) == MAX_ENTRIES or size + length > _MAX_BYTES):
+            yield tuple(piece)
+            piece, size = [], 0
+        piece.append(entry)
+        size += length
+    if piece:
+        yield tuple(piece)
 
 
 class Work:

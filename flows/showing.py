@@ -59,19 +59,21 @@ def history_as_json(history: History) -> dict[str, Any]:
         "now": now.entity_id if now is not None else None,
         "first_seen": _evidence(*parse_position(now.first_seen)) if now is not None else None,
         "is_complete": history.is_complete,
-        "changes": [
-            {
-                "what": one.what,
-                "other_id": one.other_id,
-                "moved": one.moved,
-                "generation": one.generation,
-                "number": one.number,
-                "cause": _evidence(one.ingested_at_ms, one.source, one.event_id),
-            }
-            for one in history.changes
-        ],
+        "changes": [change_as_json(one) for one in history.changes],
         "former_ids": list(history.former),
         **(absence_as_json(history.absence) if now is None else {}),
+    }
+
+
+def change_as_json(change: Change) -> dict[str, Any]:
+    """One identity change as one object."""
+    return {
+        "what": change.what,
+        "other_id": change.other_id,
+        "moved": change.moved,
+        "generation": change.generation,
+        "number": change.number,
+        "cause": _evidence(change.ingested_at_ms, change.source, change.event_id),
     }
 
 
@@ -89,7 +91,7 @@ def history_for_people(history: History) -> Iterator[str]:
         yield f"  {born(now)}: first seen"
     for change in history.changes:
         when = format_instant(change.ingested_at_ms)
-        yield f"  {when} by {change.source} {change.event_id}: {_sentence(change)}"
+        yield f"  {when} by {change.source} {change.event_id}: {sentence(change)}"
     yield from _today(history)
 
 
@@ -112,7 +114,8 @@ def _today(history: History) -> Iterator[str]:
             yield f"  {former} leads here, too"
 
 
-def _sentence(change: Change) -> str:
+def sentence(change: Change) -> str:
+    """What an identity change says of the id."""
     return _SENTENCES[change.what].format(
         other=change.other_id, moved=change.moved, s="" if change.moved == 1 else "s"
     )

@@ -101,6 +101,11 @@ def short(value: str, most: int = _SHOWN_VALUE) -> str:
     return value if len(value) <= most else f"{value[: most - 1]}…"
 
 
+def harmless(text: str) -> str:
+    """A text of anybody's with what is no letter on a terminal written out, such as `\\x1b`."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def listed(identifiers: Iterable[NamedIdentifier]) -> str:
     """The first two of some identifiers, and how many more there are."""
     words = [f"{one.type} {_UUID.sub(_beginning, short(one.value, 34))}" for one in identifiers]

@@ -246,6 +246,12 @@ class Keys:
         ]
 
     @property
+    def read(self) -> list[str]:
+        """KEYS of the scripts that read entities (`lua/places.lua`), in their order."""
+        first = [self.nodes, self.slots, self.chunks, self.moving, self.meta]
+        return [*first, self.profiles, self.unsummed, self.said, self.staff]
+
+    @property
     def all(self) -> list[str]:
         """Every key of the namespace, but those of each endpoint (`notices`)."""
         work = (self.staged, self.doomed, self.worker, self.redacted)

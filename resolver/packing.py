@@ -103,7 +103,12 @@ def pack_instant(milliseconds: int) -> bytes:
 
 def unpack_instant(packed: bytes) -> int:
     """Milliseconds since 1970; the inverse of `pack_instant`."""
-    return int.from_bytes(packed, "big") - _EPOCH_MS
+    return from_year_one(int.from_bytes(packed, "big"))
+
+
+def from_year_one(milliseconds: int) -> int:
+    """Milliseconds since 1970, from milliseconds since the year 1, as the scripts reckon."""
+    return milliseconds - _EPOCH_MS
 
 
 class Part(NamedTuple):

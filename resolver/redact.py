@@ -1,11 +1,12 @@
 """Takes erased identifiers out of the outbox: what is not published yet must not name them any more.
 
-An entry of a stream cannot be changed, so one that names an erased identifier is taken out of the stream and
-kept, redacted, in a hash beside it, from which the reader puts it back in its place. `Restructuring` calls
-this before anything else; until then the keys wait in a set, so that a crash loses no redaction.
+Nor what was known of those who had them. An entry of a stream cannot be changed, so one that says either is
+taken out of the stream and kept, redacted, in a hash beside it, from which the reader puts it back in its
+place. `Restructuring` calls this before anything else; until then the keys wait in a set, so that a crash
+loses no redaction.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import redis
@@ -14,9 +15,17 @@ from resolver.keys import Keys
 from resolver.packing import unpack_marks
 from resolver.redis_store import RedisStore, script, translated
 from resolver.store import OutboxEntry
-from schemas.identifiers import EntityType, Identifier
-from schemas.redaction import redacted
-from schemas.transitions import NamedIdentifier, Snapshot, to_json
+from schemas.identifiers import ENTITY_TYPES, EntityType, Identifier, entity_id, parse_entity_id
+from schemas.redaction import IsErased, named_by, redacted
+from schemas.transitions import (
+    Change,
+    EntitiesMerged,
+    EntityRelabelled,
+    NamedIdentifier,
+    Snapshot,
+    entity_keys,
+    to_json,
+)
 
 _PAGE = 200
 
@@ -43,30 +52,50 @@ class Redaction:
             erased = self._redis.smembers(self._keys.redact)
         if not erased:
             return 0
-        changed = sum(self._redact(entry, erased) for entry in self._naming(erased))
+        is_erased = self._is_erased(erased)
+        subjects = self._subjects(erased, is_erased)
+        ids = {entity_id(kind, key) for key in subjects for kind in ENTITY_TYPES}
+        changed = sum(self._redact(entry, is_erased, ids) for entry in self._naming(subjects))
         if changed:
             self._store.request_snapshot()
         with translated():
             self._redis.srem(self._keys.redact, *erased)
         return changed
 
-    def _naming(self, erased: set[bytes]) -> Iterator[OutboxEntry]:
-        """The entries that may name one of these, in order."""
+    def _subjects(self, erased: set[bytes], is_erased: IsErased) -> set[bytes]:
+        """The keys of all ids by which the erased were known, as far as the outbox tells: those made from
+        erased identifiers, those that ever held one, and what these were called before or became.
+        """
+        found, new = set[bytes](), erased
+        while new:
+            found |= new
+            ids = {
+                name
+                for entry in self._naming(new)
+                for one in entry.transitions
+                if isinstance(one, Change) and _ties(one, is_erased, found)
+                for name in entity_keys(one)
+            }
+            new = {parse_entity_id(name)[1] for name in ids} - found
+        return found
+
+    def _naming(self, keys: set[bytes]) -> Iterator[OutboxEntry]:
+        """The entries that may name one of these, those that are redacted already first."""
+        yield from self._store.redacted()
         after = b"-"
         while True:
             with translated():
                 page = self._redis.xrange(self._keys.outbox, min=after, count=_PAGE)
             for entry_id, fields in page:
-                if any(key in fields[b"made"] for key in erased):
+                if any(key in fields[b"made"] for key in keys):
                     yield self._store.unpacked(entry_id.decode(), fields)
             if len(page) < _PAGE:
                 return
             after = b"(" + page[-1][0]
 
-    def _redact(self, entry: OutboxEntry, erased: set[bytes]) -> bool:
-        is_erased = self._is_erased(erased)
+    def _redact(self, entry: OutboxEntry, is_erased: IsErased, ids: set[str]) -> bool:
         changes = [
-            one if isinstance(one, Snapshot) else redacted(one, is_erased) for one in entry.transitions
+            one if isinstance(one, Snapshot) else redacted(one, is_erased, ids) for one in entry.transitions
         ]
         if changes == list(entry.transitions):
             return False
@@ -74,7 +103,7 @@ class Redaction:
         with translated():
             return bool(self._replace([self._keys.outbox, self._keys.redacted], [entry.entry_id, value]))
 
-    def _is_erased(self, erased: set[bytes]) -> Callable[[EntityType, NamedIdentifier], bool]:
+    def _is_erased(self, erased: set[bytes]) -> IsErased:
         def is_erased(entity_type: EntityType, named: NamedIdentifier) -> bool:
             key = self._store.keyring.key(Identifier(entity_type, named.type, named.value))
             return not erased.isdisjoint(self._goes_by(key))
@@ -91,6 +120,13 @@ class Redaction:
             if not erasures:
                 return
             key = self._store.keyring.reborn(key, erasures[0])
+
+
+def _ties(change: Change, is_erased: IsErased, subjects: set[bytes]) -> bool:
+    """Whether a change says that who is under its ids was, or is one with, somebody who was erased."""
+    if isinstance(change, EntitiesMerged | EntityRelabelled):
+        return any(parse_entity_id(name)[1] in subjects for name in entity_keys(change))
+    return any(is_erased(change.entity_type, one) for one in named_by(change))
 
 
 def _lines(changes: Sequence[Any]) -> bytes:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -22,6 +22,7 @@ from resolver.packing import (
     LinkRecord,
     NodeRecord,
     QuarantineRecord,
+    from_year_one,
     pack_command,
     pack_message,
     pack_rules,
@@ -38,10 +39,11 @@ from resolver.packing import (
     unpack_type,
 )
 from resolver.rules_change import RulesChange, RulesRefused
-from resolver.said import rules_script
+from resolver.said import NO_FACTS, followed, rules_script, unpack_facts, unpack_role
 from resolver.store import (
     Applied,
     Batch,
+    Belonging,
     Change,
     Command,
     Cursor,
@@ -56,6 +58,7 @@ from resolver.store import (
     Outcome,
     Quarantined,
     Standing,
+    StoredProfile,
     Suspension,
     Ticked,
     Ties,
@@ -179,9 +182,11 @@ class RedisStore:
         register = client.register_script
         self._resume, self._advance = register(script("resume")), register(script("advance"))
         self._entity, self._page = (
-            register(script("hash", "records", "entity")),
-            register(script("hash", "records", "page")),
+            register(script("hash", "records", "places", "entity")),
+            register(script("hash", "records", "places", "page")),
         )
+        self._profile = register(script("hash", "records", "facts", "places", "persons", "profile"))
+        self._profiles_page = register(script("hash", "records", "places", "profiles_page"))
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         self._enact = register(script("order", "enact"))
         with translated():
@@ -455,13 +460,17 @@ class RedisStore:
         found = [self.unpacked(entry_id.decode(), fields) for entry_id, fields in entries]
         return self._with_redacted(found, after, is_all=len(found) < limit)[:limit]
 
-    def _with_redacted(self, found: list[OutboxEntry], after: Cursor, is_all: bool) -> list[OutboxEntry]:
-        """Entries with those in their places that an erasure has redacted (`resolver.redact`)."""
+    def redacted(self) -> list[OutboxEntry]:
+        """The entries that wait redacted (`resolver.redact`), in no order."""
         with translated():
             kept = self._redis.hgetall(self._keys.redacted)
-        if not kept:
+        return [_redacted_entry(entry_id.decode(), value) for entry_id, value in kept.items()]
+
+    def _with_redacted(self, found: list[OutboxEntry], after: Cursor, is_all: bool) -> list[OutboxEntry]:
+        """Entries with those in their places that are redacted."""
+        redacted = self.redacted()
+        if not redacted:
             return found
-        redacted = [_redacted_entry(entry_id.decode(), value) for entry_id, value in kept.items()]
         last = None if is_all else _sequence(found[-1])
         due = [one for one in redacted if _sequence(one) > after and (last is None or _sequence(one) < last)]
         return sorted([*found, *due], key=_sequence)
@@ -522,13 +531,45 @@ class RedisStore:
         """The entity that holds an identifier now, by the identifier's key."""
         keys = self._keys
         with translated():
-            reply = self._entity([keys.nodes, keys.slots, keys.chunks, keys.moving, keys.meta], [key, limit])
+            reply = self._entity(keys.read[:5], [key, limit])
+        return _entity(reply[0], reply[1:]) if reply else None
+
+    def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
+        """The entity that holds an identifier now with what is known of it. See `Store.profile`."""
+        with translated():
+            reply = self._profile(self._keys.read, [key, limit])
         if not reply:
             return None
-        slot = unpack_slot(reply[0])
-        members = (_member(key, record) for key, record in zip(reply[1::2], reply[2::2], strict=True))
-        name = entity_id(slot.entity_type, slot.senior)
-        return Entity(slot.entity_type, name, slot.size, slot.position, tuple(members))
+        meta, steps, slot, record, members, persons, is_complete = reply
+        found = self._stored(meta, steps, _entity(slot, members), record, is_complete=bool(is_complete))
+        return replace(found, memberships=found.memberships + _persons(found.entity.entity_id, persons))
+
+    def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
+        """What is known of some entities. See `Store.profiles_page`."""
+        with translated():
+            reply = self._profiles_page(self._keys.read[:7], [cursor, count])
+        meta, steps, records = reply[1], reply[2], zip(reply[3::2], reply[4::2], strict=True)
+        found = [self._stored(meta, steps, _entity(slot, ()), record) for slot, record in records]
+        return int(reply[0]), Cursor(int(meta[0]), int(meta[1])), found
+
+    def _stored(
+        self, meta: Sequence[Any], steps: bytes, entity: Entity, record: bytes, *, is_complete: bool = True
+    ) -> StoredProfile:
+        """A profile, from generation, number and `now`, what was told of groups, and the record, if any."""
+        generation, number, now = meta
+        now_ms, facts = int(now or 0), unpack_facts(record) if record else NO_FACTS
+        memberships = (
+            Belonging(entity.entity_id, group_id, role, *one)
+            for (group_id, role), one in followed(facts.known, steps).items()
+        )
+        return StoredProfile(
+            entity,
+            facts.profile(self.rules, entity.entity_type, now_ms),
+            tuple(sorted(memberships, key=_by_group)),
+            is_complete,
+            Cursor(int(generation), int(number)),
+            now_ms,
+        )
 
     def standing(self, key: bytes) -> Standing:
         """How an identifier stands, in the graph or out of it."""
@@ -666,7 +707,7 @@ class RedisStore:
         """
         keys = self._keys
         with translated():
-            reply = self._page([keys.nodes, keys.slots, keys.meta, keys.moving], [cursor, count])
+            reply = self._page(keys.read[:5], [cursor, count])
         found = []
         for key, record, home in zip(reply[3::3], reply[4::3], reply[5::3], strict=True):
             kind, name = _TYPES[home[:1]], unpack_name(unpack_node(key, record).name)
@@ -731,6 +772,33 @@ def _is_out(key: bytes, record: bytes | None) -> bool:
         return False
     node = unpack_node(key, record)
     return node.is_blocked or node.is_quarantined
+
+
+def _entity(record: bytes, members: Sequence[bytes]) -> Entity:
+    """An entity, from its slot record and key and node record of each member in turn."""
+    slot = unpack_slot(record)
+    found = (_member(key, node) for key, node in zip(members[::2], members[1::2], strict=True))
+    name = entity_id(slot.entity_type, slot.senior)
+    return Entity(slot.entity_type, name, slot.size, slot.position, tuple(found))
+
+
+def _persons(group_id: str, found: Sequence[Any]) -> tuple[Belonging, ...]:
+    """The memberships of a group: of each the person's key, packed role, since when, until when, in turn."""
+    persons = (
+        Belonging(
+            entity_id("person", key),
+            group_id,
+            unpack_role(role),
+            from_year_one(since),
+            from_year_one(until) if until else None,
+        )
+        for key, role, since, until in zip(*(found[at::4] for at in range(4)), strict=True)
+    )
+    return tuple(sorted(persons, key=_by_group))
+
+
+def _by_group(one: Belonging) -> tuple[str, str, str]:
+    return one.group_id, one.person_id, one.role or ""
 
 
 def _member(key: bytes, record: bytes) -> Member:

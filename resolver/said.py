@@ -207,6 +207,9 @@ class FactsRecord(NamedTuple):
         return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
 
 
+NO_FACTS = FactsRecord((), (), (), {}, {}, None, {})
+
+
 def unpack_facts(record: bytes) -> FactsRecord:
     """A record of the said hash, or of the profiles hash."""
     cursor = Cursor(record)
@@ -226,7 +229,7 @@ def unpack_facts(record: bytes) -> FactsRecord:
     memberships = {}
     for _ in range(cursor.number(2)):
         named = Cursor(cursor.sized())
-        group = _keys(named), _role(named.data[named.at :])
+        group = _keys(named), unpack_role(named.data[named.at :])
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
     known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
@@ -234,11 +237,29 @@ def unpack_facts(record: bytes) -> FactsRecord:
     return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known)
 
 
+def followed(
+    known: Mapping[tuple[str, str | None], Membership], steps: bytes
+) -> Mapping[tuple[str, str | None], Membership]:
+    """What consumers know of memberships after what was told of groups: `steps` has the key of each id, and
+    of what it is now, or NULs.
+    """
+    for at in range(0, len(steps), 32):
+        gone, key = entity_id("group", steps[at : at + 16]), steps[at + 16 : at + 32]
+        others = {name: one for name, one in known.items() if name[0] != gone}
+        if any(key):
+            others |= {
+                (entity_id("group", key), role): one for (group, role), one in known.items() if group == gone
+            }
+        known = others
+    return known
+
+
 def _keys(cursor: Cursor) -> tuple[bytes, ...]:
     return tuple(cursor.take(16) for _ in range(cursor.number(1)))
 
 
-def _role(packed: bytes) -> str | None:
+def unpack_role(packed: bytes) -> str | None:
+    """The role that ends the name of a membership."""
     return packed[1:].decode() if packed[0] else None
 
 
@@ -255,7 +276,7 @@ def _origin(cursor: Cursor) -> Origin:
 def _known(cursor: Cursor) -> tuple[tuple[str, str | None], Membership]:
     name, since = cursor.sized(), _instant(cursor)
     until = _instant(cursor) if cursor.number(1) else None
-    return (entity_id("group", name[:16]), _role(name[16:])), Membership(since, until)
+    return (entity_id("group", name[:16]), unpack_role(name[16:])), Membership(since, until)
 
 
 # the rules, as Lua

@@ -4,13 +4,16 @@ A store holds the identity graph of one namespace, the offsets of its input, and
 not yet published. The stream talks to it in batches: `apply` moves all three together, or changes nothing.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+from resolver.profiles import Profile
 from schemas.identifiers import EntityType, Identifier
+from schemas.instants import format_instant
 from schemas.rules import Rules
-from schemas.transitions import QuarantineReason, Transition
+from schemas.transitions import Interval, NamedTrait, QuarantineReason, Transition
 
 
 class Move(NamedTuple):
@@ -181,6 +184,72 @@ class Entity:
     members: tuple[Member, ...]
 
 
+class Belonging(NamedTuple):
+    """A person in a group, in a role: since when (ms), and until when; None: still."""
+
+    person_id: str
+    group_id: str
+    role: str | None
+    started_ms: int
+    ended_ms: int | None
+
+    @property
+    def started_at(self) -> str:
+        """Since when, as transitions say it."""
+        return format_instant(self.started_ms)
+
+    @property
+    def ended_at(self) -> str | None:
+        """Until when, as transitions say it."""
+        return None if self.ended_ms is None else format_instant(self.ended_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    """What is known of an entity besides its identifiers, as of one sequence and of one `now` (ms).
+
+    `memberships`, by group, person and role: of a person in groups, of a group its persons. `is_complete`:
+    neither they nor the members of the entity were cut at the reader's limit.
+    """
+
+    entity: Entity
+    profile: Profile
+    memberships: tuple[Belonging, ...]
+    is_complete: bool
+    as_of: Cursor
+    now_ms: int
+
+    @property
+    def traits(self) -> tuple[NamedTrait, ...]:
+        """The traits as transitions say them, by name."""
+        return tuple(
+            NamedTrait(
+                name=name,
+                value=json.loads(one.value),
+                source=one.origin.source,
+                event_id=one.origin.event_id,
+                occurred_at=format_instant(one.origin.occurred_at_ms),
+            )
+            for name, one in sorted(self.profile.traits.items())
+        )
+
+    @property
+    def timelines(self) -> Mapping[str, tuple[Interval, ...]]:
+        """The timelines as transitions say them, by the name of the state."""
+        return {
+            name: tuple(
+                Interval(
+                    state_value=one.value.text,
+                    state_numeric_value=one.value.number,
+                    state_entered_at=format_instant(one.entered_ms),
+                    state_exited_at=None if one.exited_ms is None else format_instant(one.exited_ms),
+                )
+                for one in timeline
+            )
+            for name, timeline in sorted(self.profile.timelines.items())
+        }
+
+
 class Standing(NamedTuple):
     """How an identifier stands. `partners`, of one that is out of the graph: oldest first, at most a hundred.
 
@@ -276,6 +345,20 @@ class Store(Protocol):
 
     def entity(self, key: bytes, limit: int = 10_000) -> Entity | None:
         """The entity that holds an identifier now, by the identifier's key."""
+
+    def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
+        """The entity that holds an identifier now with what is known of it, by the identifier's key.
+
+        `limit`: how many identifiers are read at most, and of a group how many links of persons.
+        """
+
+    def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
+        """What is known of some entities, without members and without the persons of groups, as of one
+        sequence; the next cursor is 0 after the last page.
+
+        An id that is there throughout a walk is seen at least once, and maybe several times. One that another
+        became meanwhile may be missed: a relabelling says so.
+        """
 
     def standing(self, key: bytes) -> Standing:
         """How an identifier stands, in the graph or out of it."""

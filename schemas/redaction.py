@@ -8,10 +8,14 @@ One thing it cannot say without the name: that an identifier left an entity. A c
 that the identifier belongs there would keep it for ever, since `entity_erased` names the entity in which it
 is now. `hides_departure` tells of such changes; a snapshot published behind them puts that right, because
 what a snapshot does not name is gone.
+
+What is said of a profile is of the erased if it is said of an id by which the erased was known, or of a
+membership in one: such a change is replaced as a whole.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Set as AbstractSet
+from typing import Final, TypeAlias
 
 from schemas.identifiers import EntityType
 from schemas.transitions import (
@@ -21,25 +25,48 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
     Redacted,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
+    entity_keys,
+)
+
+_OF_PROFILES: Final = (
+    TraitChanged,
+    MembershipStarted,
+    MembershipEnded,
+    StateEntered,
+    StateExited,
+    StateCorrected,
 )
 
 IsErased: TypeAlias = Callable[[EntityType, NamedIdentifier], bool]
 
 
-def redacted(change: Change, is_erased: IsErased) -> Change:
+def redacted(change: Change, is_erased: IsErased, subjects: AbstractSet[str] = frozenset()) -> Change:
     """The same change without its erased identifiers, or `Redacted` in its place if it names no other.
 
-    The ids of entities stay: they are keyed hashes, and the key of the tombstones that follow. Redacting
-    twice changes nothing more.
+    `subjects` are the ids by which the erased was known: what is said of their profiles is replaced. The ids
+    themselves stay: they are keyed hashes, and the key of the tombstones that follow. Redacting twice changes
+    nothing more.
     """
-    named = _named(change)
+    if isinstance(change, _OF_PROFILES):
+        return change if subjects.isdisjoint(entity_keys(change)) else _hidden(change)
+    named = named_by(change)
     kept = tuple(one for one in named if not is_erased(change.entity_type, one))
     if len(kept) == len(named):
         return change
     if kept and isinstance(change, EntityCreated | EntitySplit):
         return change.model_copy(update={"identifiers": kept})
+    return _hidden(change)
+
+
+def _hidden(change: Change) -> Redacted:
     return Redacted(
         transition_id=change.transition_id,
         namespace=change.namespace,
@@ -55,10 +82,11 @@ def hides_departure(change: Change, is_erased: IsErased) -> bool:
     """Whether `redacted` would hide that an erased identifier left an entity."""
     if not isinstance(change, EntitySplit | IdentifierQuarantined):
         return False
-    return any(is_erased(change.entity_type, one) for one in _named(change))
+    return any(is_erased(change.entity_type, one) for one in named_by(change))
 
 
-def _named(change: Change) -> tuple[NamedIdentifier, ...]:
+def named_by(change: Change) -> tuple[NamedIdentifier, ...]:
+    """The identifiers that a change names."""
     match change:
         case EntityCreated() | EntitySplit():
             return change.identifiers

@@ -17,19 +17,12 @@ from tests.flows.terminal import answers, call, command, environment, nexus, rec
 DECIDING = ("apart", "block", "erase", "operations", "release", "together", "unblock")
 COMMANDS = (
     "bench", "check", "demo", "export", "history", "lookup", "notifications", "publish", "quarantine",
-    "replay-dlq", "run", "why", *DECIDING,
+    "replay-dlq", "run", "timeline", "why", *DECIDING,
 )  # fmt: skip
 WITH_JSON = (
-    "bench",
-    "check",
-    "history",
-    "lookup",
-    "notifications",
-    "quarantine",
-    "replay-dlq",
-    "why",
+    "bench", "check", "history", "lookup", "notifications", "quarantine", "replay-dlq", "timeline", "why",
     *DECIDING,
-)
+)  # fmt: skip
 
 # Two strangers, on a laptop and on a phone, who turn out to be one.
 STORY = [

@@ -24,7 +24,7 @@ def nexus(redis_url: str, tmp_path: Path) -> Iterator[Nexus]:
     """Give a client of a store that knows Ada by two identifiers, and by a third one since later."""
     settings = Settings.model_validate({"data": tmp_path, "redis": {"url": redis_url, "ephemeral": True}})
     calls = [
-        call("m-1", userId="u-7"),
+        call("m-1", userId="u-7", traits={"plan": "team"}),
         call("m-2", anonymousId="phone"),
         call("m-3", userId="u-7", anonymousId="phone"),
     ]
@@ -38,7 +38,8 @@ def learn(settings: Settings, calls: Sequence[bytes], *commands: Command) -> Non
     with Wiring(settings) as parts:
         messages = [Message("input", 0, n, n + 1, 1_000 * n, one) for n, one in enumerate(calls, 1)]
         events = [event for one in messages for event in decode(one, "segment").events]
-        parts.store.apply(Batch((), parts.linker.evidence(events)))
+        linker = parts.linker
+        parts.store.apply(Batch((), linker.evidence(events), facts=linker.facts(events)))
         for command in commands:
             parts.store.apply(Batch((), (), command))
 
@@ -78,6 +79,20 @@ def test_a_history_tells_who_answers_now(nexus: Nexus) -> None:
     assert former.now is not None
     assert former.now.entity_id == person.entity_id
     assert nexus.entity(former.entity_id) == nexus.entity(person.entity_id) == person
+
+
+def test_a_profile_is_known_by_any_name(nexus: Nexus) -> None:
+    """By an identifier as by a former id; nobody has none, and a blocked value is nobody's."""
+    known = nexus.profile("person", "user_id= u-7")
+    assert known is not None
+    assert [(one.name, one.value, one.event_id) for one in known.traits] == [("plan", "team", "m-1")]
+    assert {one.identifier_value for one in known.entity.members} == {"u-7", "phone"}
+    former = nexus.history(known.entity.entity_id).former[0]
+    assert nexus.profile("person", former) == known
+    assert nexus.profile("person", "user_id=u-8") is None
+    assert nexus.profile("person", "user_id=null") is None
+    assert [one.entity.entity_id for one in nexus.profiles("person")] == [known.entity.entity_id]
+    assert list(nexus.profiles("group")) == []
 
 
 def test_an_export_is_sorted_and_says_how_far_it_is(nexus: Nexus) -> None:

@@ -5,8 +5,17 @@ from typing import Any
 import redis
 
 from resolver.store import Cursor
-from schemas.transitions import EntityErased, Redacted, Transition
-from tests.resolver.histories import Pair, Said, event
+from schemas.transitions import (
+    EntityErased,
+    MembershipStarted,
+    Redacted,
+    StateEntered,
+    TraitChanged,
+    Transition,
+)
+from tests.resolver.histories import Pair, Said, event, key_of
+from tests.resolver.rich import RULES as RICH
+from tests.resolver.rich import group, membership, person, saying
 
 
 def published(pair: Pair) -> list[Transition]:
@@ -60,3 +69,60 @@ def test_redaction_is_not_lost_by_a_crash(client: "redis.Redis") -> None:
     client.sadd(keys.redact, *waiting)
     pair.restructuring.run()
     assert published(pair) == once
+
+
+def test_what_was_known_of_the_subject_is_redacted(client: "redis.Redis") -> None:
+    """Its traits, states and memberships that nobody was told yet; those of others are told."""
+    pair = Pair(client, rules=RICH)
+    states = [{"of": "person", "state_name": "paying", "state_value": "late"}]
+    ada = person("user_id=ada", "email=ada@b.test", traits={"name": "Ada"})
+    pair.learn([saying(1, ada, group("domain=b.test"), memberships=membership("owner"), states=states)])
+    pair.learn([saying(2, person("user_id=ada", traits={"name": "Ada L."}), states=states)])
+    pair.learn([saying(3, person("user_id=bob", traits={"name": "Bob"}), states=states)])
+    pair.say(Said("erase", ("user_id=ada",)))
+    pair.restructuring.run()
+    left = published(pair)
+    assert "Ada" not in repr(left)
+    assert [one.value for one in left if isinstance(one, TraitChanged)] == ["Bob"]
+    assert [type(one) for one in left if isinstance(one, MembershipStarted)] == []
+    assert {one.entity_id for one in left if isinstance(one, StateEntered)} == {
+        entity_of(pair, "user_id=bob")
+    }
+    assert [one.number for one in left] == [*range(1, len(left) + 1)]
+    pair.store.check()
+
+
+def entity_of(pair: Pair, text: str) -> str:
+    """The id of the entity that has an identifier."""
+    entity = pair.store.entity(key_of(text))
+    assert entity is not None
+    return entity.entity_id
+
+
+def test_what_was_told_of_the_subject_under_another_id_is_redacted(client: "redis.Redis") -> None:
+    """While it was taken for a part of somebody else, who keeps what is told since."""
+    pair = Pair(client, rules=RICH)
+    pair.learn([saying(0, person("user_id=bob"))])
+    pair.learn([saying(1, person("user_id=bob", "anonymous_id=kiosk"))])
+    pair.learn([saying(2, person("user_id=ada", "anonymous_id=kiosk", traits={"name": "Ada"}))])
+    pair.say(Said("block", ("anonymous_id=kiosk",)))
+    assert entity_of(pair, "user_id=ada") != entity_of(pair, "user_id=bob")
+    assert any(
+        isinstance(one, TraitChanged) and one.entity_id == entity_of(pair, "user_id=bob")
+        for one in published(pair)
+    )
+    pair.say(Said("erase", ("user_id=ada",)))
+    pair.restructuring.run()
+    assert "Ada" not in repr(published(pair))
+
+
+def test_what_is_redacted_already_is_redacted_again(client: "redis.Redis") -> None:
+    """An entry that one erasure has been in may name the next subject, too."""
+    pair = Pair(client)
+    pair.learn([event(1, ("user_id=ada",)), event(2, ("user_id=bob",)), event(3, ("user_id=cy",))])
+    for name in ("ada", "bob"):
+        pair.say(Said("erase", (f"user_id={name}",)))
+        pair.restructuring.run()
+        assert name not in repr(published(pair))
+    assert "cy" in repr(published(pair))
+    pair.store.check()

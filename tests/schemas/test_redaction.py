@@ -17,9 +17,16 @@ from schemas.transitions import (
     IdentifierAdded,
     IdentifierQuarantined,
     IdentifierReleased,
+    Interval,
+    MembershipEnded,
+    MembershipStarted,
     NamedIdentifier,
     QuarantineReason,
     Redacted,
+    StateCorrected,
+    StateEntered,
+    StateExited,
+    TraitChanged,
     to_json,
 )
 
@@ -101,3 +108,30 @@ def test_a_departure_that_is_hidden_is_told() -> None:
     hidden = [change for change in _naming(_ADA) if hides_departure(change, _is_ada)]
     assert [type(change) for change in hidden] == [EntitySplit, IdentifierQuarantined]
     assert hides_departure(EntitySplit(**_CHANGE, **_SPLIT, identifiers=(_BOB, _ADA)), _is_ada)
+
+
+def _of_profiles(person: str, group: str) -> list[Change]:
+    """Every change that tells of a profile."""
+    common: dict[str, Any] = {**_CHANGE, "entity_id": person}
+    at = "2026-01-05T10:00:00.000Z"
+    said = {"source": "app", "event_id": "e-1", "occurred_at": at}
+    member = {"group_id": group, "role": None, "started_at": at}
+    state = {"state_value": "a", "state_numeric_value": None, "state_entered_at": at}
+    interval = Interval.model_validate({**state, "state_exited_at": at})
+    return [
+        TraitChanged(**common, name="name", value="Ada", **said),
+        MembershipStarted(**common, **member),
+        MembershipEnded(**common, **member, ended_at=at),
+        StateEntered(**common, state_name="s", **state),
+        StateExited(**common, state_name="s", **state, state_exited_at=at),
+        StateCorrected(**common, state_name="s", replaced=None, intervals=(interval,)),
+    ]
+
+
+def test_what_is_told_of_the_profile_of_the_erased_is_replaced() -> None:
+    """Under each id by which it was known, and memberships on either side; of others it stays."""
+    for change in _of_profiles("per_1", "grp_1"):
+        assert redacted(change, _is_ada, {"per_1"}) == Redacted(**_CHANGE)
+        assert redacted(change, _is_ada, {"per_2"}) is change
+    hidden = [one for one in _of_profiles("per_1", "grp_1") if redacted(one, _is_ada, {"grp_1"}) is not one]
+    assert [type(one) for one in hidden] == [MembershipStarted, MembershipEnded]
