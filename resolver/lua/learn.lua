@@ -101,12 +101,79 @@ do
     profiles.said[one.handle], profiles.is_said[one.handle] = set, true
   end
 
-  -- The timelines that follow from what is about to change, as they were.
+  -- The states that follow from what is about to change, each behind those that it follows from.
   local function touched_states(one)
     local changed = {}
     for _, state in ipairs(one.states) do changed[state[1]] = true end
     for _, name in ipairs(one.runs) do changed[string.sub(name, 2)] = true end
-    return profiles.sorted(timelines.following(changed, one.entity_type))
+    return timelines.following(changed, one.entity_type)
+  end
+
+  -- The timelines of an entity stay at hand for the rest of the call, and most facts come in the order of time: they end the
+  -- last interval and begin another, and only then is a timeline made anew, whatever its length.
+  local function lines_of(sum, entity_type, names)
+    if not sum.lines then
+      local known, found = timelines.of(sum, entity_type, profiles.now)
+      sum.lines = {known = known, found = found}
+    end
+    for _, name in ipairs(names) do sum.lines.known(name) end
+    return sum.lines
+  end
+
+  local function is_in_order(list, instant)
+    return not list or facts.instant_of(list[#list].origin) < instant
+  end
+
+  local function tell_states(one, sum, id, names, in_order)
+    local lines, rules = sum.lines, rules_of.states[one.entity_type]
+    local steps, old = {}, {} -- what ends and what begins at this instant; timelines that are made anew, as they were
+
+    local function step(name, value)
+      local timeline = lines.found[name]
+      local last = timeline[#timeline]
+      local is_open = last and not last[3]
+      if (is_open and last[1] or false) == value then return end
+      steps[name] = {}
+      if is_open then last[3], steps[name].ended = one.instant, last end
+      if value then
+        steps[name].begun = {value, one.instant}
+        timeline[#timeline + 1] = steps[name].begun
+      end
+    end
+
+    local function renew(name)
+      local was = lines.found[name]
+      lines.found[name] = nil
+      if not timelines.is_same(was, lines.known(name)) then old[name] = was end
+    end
+
+    local function follow(name, rule)
+      local is_renewed, is_stepped = false, false
+      for _, use in ipairs(rule.uses) do
+        is_renewed, is_stepped = is_renewed or old[use] ~= nil, is_stepped or steps[use] ~= nil
+      end
+      local value
+      if not is_renewed and is_stepped then value = timelines.value_at(rule, lines.found[name], lines.known, one.instant) end
+      if value ~= nil then step(name, value) elseif is_renewed or is_stepped then renew(name) end
+    end
+
+    for _, name in ipairs(names) do
+      local rule = rules[name]
+      if rule and rule.derived then
+        follow(name, rule)
+      elseif not (rule and rule.kind) and in_order[name] then
+        step(name, sum.states[name][#sum.states[name]].value)
+      else
+        renew(name)
+      end
+    end
+    local function is_news(instant) return instant == one.instant end
+    for _, name in ipairs(profiles.sorted(names)) do
+      local tell_of = profiles.teller(one, id, name)
+      if steps[name] and steps[name].ended then tell_of.exited(steps[name].ended) end
+      if steps[name] and steps[name].begun then tell_of.entered(steps[name].begun) end
+      if old[name] then timelines.tell(tell_of, old[name], lines.found[name], is_news) end
+    end
   end
 
   -- The facts of an entity that is not summed up yet.
@@ -126,19 +193,14 @@ do
     local slot = profiles.home_of(one.keys)
     local sum = slot and (profiles.sums[slot] or facts.empty())
     if slot and profiles.unsummed[slot] then return take_only(one, set, slot) end
-    local id, changed, old = slot and profiles.entity(slot).senior, {}, {}
+    local id, changed = slot and profiles.entity(slot).senior, {}
     add_traits(one, set, sum, id)
     local names = sum and touched_states(one) or {}
-    if #names > 0 then
-      local was = timelines.of(sum, one.entity_type, profiles.now)
-      for _, name in ipairs(names) do old[name] = was(name) end
-    end
+    local in_order = {}
+    if #names > 0 then lines_of(sum, one.entity_type, names) end
+    for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
     add_states(one, set, sum, changed)
-    if next(changed) then
-      local is = timelines.of(sum, one.entity_type, profiles.now)
-      local function is_news(instant) return instant == one.instant end
-      for _, name in ipairs(names) do timelines.tell(profiles.teller(one, id, name), old[name], is(name), is_news) end
-    end
+    if next(changed) then tell_states(one, sum, id, names, in_order) end
     local is_member = add_memberships(one, set, sum)
     if not slot or not (one.is_new or next(changed) or is_member) then return end
     profiles.sums[slot], profiles.is_summed[slot] = sum, true

@@ -50,19 +50,20 @@ do
     return found
   end
 
+  -- The first formula that is true gives the value.
+  local function value_of(rule, states)
+    for _, one in ipairs(rule.derived) do
+      if one[2](states) then return one[1] end
+    end
+    return false
+  end
+
   local function derived(rule, known)
     local changes, states, steps = changes_of(rule.uses, known), {}, {}
     for i, change in ipairs(changes) do
       states[change[3]] = change[4] and cjson.decode(change[4]) or nil
       if not (changes[i + 1] and changes[i + 1][1] == change[1]) then
-        local value = false
-        for _, one in ipairs(rule.derived) do
-          if one[2](states) then
-            value = one[1]
-            break
-          end
-        end
-        steps[#steps + 1] = {change[1], value}
+        steps[#steps + 1] = {change[1], value_of(rule, states)}
       end
     end
     return timelines.of_steps(steps)
@@ -107,7 +108,7 @@ do
     return within(rule, active, set.runs['u' .. rule.name] or {}, now)
   end
 
-  -- A function from the name of a state to its timeline, which computes what is asked for, once.
+  -- A function from the name of a state to its timeline, which computes what is asked for, once; and what it has computed.
   function timelines.of(set, entity_type, now)
     local rules, found = rules_of.states[entity_type], {}
     local function known(name)
@@ -123,7 +124,25 @@ do
       found[name] = timeline
       return timeline
     end
-    return known
+    return known, found
+  end
+
+  -- The value of a derived state as of its inputs' last changes; nil if the inputs or itself have changed later than at an
+  -- instant, or itself at that instant.
+  function timelines.value_at(rule, own, known, instant)
+    local function ends(timeline)
+      local last = timeline[#timeline]
+      return last and (last[3] or last[2]) or 0
+    end
+    if ends(own) >= instant then return nil end
+    local states = {}
+    for _, name in ipairs(rule.uses) do
+      local timeline = known(name)
+      if ends(timeline) > instant then return nil end
+      local last = timeline[#timeline]
+      states[name] = last and not last[3] and cjson.decode(last[1]) or nil
+    end
+    return value_of(rule, states)
   end
 
   -- The states of an entity that there may be something to tell of, and all that follow from some of them.
@@ -197,6 +216,13 @@ do
       for i = from, come_to do intervals[#intervals + 1] = new[i] end
       tell_of.corrected(nil, intervals)
     end
+  end
+
+  function timelines.is_same(old, new)
+    for i = 1, math.max(#old, #new) do
+      if not same(old[i], new[i]) then return false end
+    end
+    return true
   end
 
   function timelines.tell(tell_of, old, new, is_news)
