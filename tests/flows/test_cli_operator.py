@@ -39,7 +39,8 @@ def test_a_dry_run_shows_what_would_happen(told: Path) -> None:
     shown = nexus(told, "together", *both, "--dry-run").stdout
     assert f"{before['u-7']} would absorb {before['u-9']}, with 2 identifiers" in shown
     assert "Nothing was changed" in shown
-    (made,) = answers(nexus(told, "together", *both, "--dry-run", "--json"))
+    made, *follows = answers(nexus(told, "together", *both, "--dry-run", "--json"))
+    assert {one["entity_id"] for one in follows} <= {before["u-7"]}
     assert (made["transition"], made["cause"]["source"]) == ("entities_merged", "nexus-operator")
     parted = nexus(told, "block", "person", "user_id=u-7", "--dry-run").stdout
     assert f"{before['u-7']} would fall into 2" in parted

@@ -22,7 +22,7 @@ from schemas.errors import BadMessage, SettingsError
 from schemas.events import FORMAT_HEADER
 from schemas.operations import Kind
 from schemas.records import encode_record
-from schemas.transitions import EntitiesMerged, EntitySplit, IdentifierQuarantined
+from schemas.transitions import EntitiesMerged, EntitySplit, IdentifierQuarantined, TraitChanged
 from sinks.jsonl import read_dead_letter
 from tests.flows.terminal import call
 
@@ -134,10 +134,10 @@ def test_a_preview_changes_nothing(place: Place) -> None:
     both = [place.operator.identifier("person", text) for text in ("user_id=u-7", "user_id=u-9")]
     joined = place.operator.preview(place.operator.decision("together", both, "eve", ""))
     parted = place.operator.preview(place.operator.decision("block", both[:1], "eve", ""))
-    assert [type(one) for one in joined] == [EntitiesMerged]
+    assert [type(one) for one in joined] == [EntitiesMerged, TraitChanged]
     assert [type(one) for one in parted] == [IdentifierQuarantined, EntitySplit]
     assert (place.parts.store.sequence(), place.parts.log(CONTROL).end()) == (before, end)
-    assert list(changes_for_people(joined))[1] == "In all 1 merge, 0 splits, 1 transition."
+    assert list(changes_for_people(joined))[-2] == "In all 1 merge, 0 splits, 2 transitions."
 
 
 def test_while_another_reads_the_command_waits(place: Place) -> None:
