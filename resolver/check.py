@@ -312,15 +312,17 @@ def _check_entities(graph: _Graph) -> None:
 def _check_facts(client: Any, keys: Keys, graph: _Graph, rules: Rules, now_ms: int) -> None:
     staff = dict(client.hscan_iter(keys.staff, count=5000))
     lists = {key: (sixteens(record[4:]), int.from_bytes(record[:4], "big")) for key, record in staff.items()}
+    lines = dict(client.hscan_iter(keys.timelines, count=5000))
     stored = Stored(
-        read_facts(dict(client.hscan_iter(keys.said, count=5000))),
+        read_facts(dict(client.hscan_iter(keys.said, count=5000)), lines),
         {
             int(slot): one
-            for slot, one in read_facts(dict(client.hscan_iter(keys.profiles, count=5000))).items()
+            for slot, one in read_facts(dict(client.hscan_iter(keys.profiles, count=5000)), lines).items()
         },
         {key: set(graph.listed(*one)) for key, one in lists.items()},
         {int(slot): int(instant) for slot, instant in client.zscan_iter(keys.timers, count=5000)},
         now_ms,
+        {int(chunk) for chunk in lines},
     )
     homes = {
         slot: Home(entity.entity_type, entity.senior)

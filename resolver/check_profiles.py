@@ -5,8 +5,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from resolver.facts import Membership
-from resolver.profiles import Run, TraitFact, due, joined
-from resolver.said import FactsRecord, MembershipFacts, timed_runs, unpack_facts
+from resolver.profiles import Run, StateFact, TraitFact, due, intervals, joined, value_bytes
+from resolver.said import FactsRecord, MembershipFacts, timed_runs, unpack_facts, unpack_line
+from schemas.errors import StoreCorrupt
 from schemas.identifiers import EntityType, entity_id
 from schemas.rules import Rules
 
@@ -28,6 +29,7 @@ class Stored(NamedTuple):
     staff: Mapping[bytes, Iterable[bytes]]
     timers: Mapping[int, int]
     now_ms: int
+    lines: Container[int]
 
 
 class Graph(NamedTuple):
@@ -51,7 +53,9 @@ class Graph(NamedTuple):
 def check_profiles(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
     """Tell `hold` of each invariant whether it holds, and what there is in its place."""
     _check_said(stored, graph, hold)
+    _check_order(stored, hold)
     _check_sums(stored, graph, rules, hold)
+    _check_older(stored, graph, rules, hold)
     for slot, record in stored.sums.items():
         _check_known(slot, record, graph, hold)
         _check_timer(slot, record, stored, graph, rules, hold)
@@ -67,6 +71,16 @@ def _check_said(stored: Stored, graph: Graph, hold: Hold) -> None:
             known = all(handle in stored.staff.get(key, ()) for key in keys if key in graph.slot_of)
             hold(known, f"{where}: name a group that does not know of it")
             hold(not any(key in graph.erased for key in keys), f"{where}: name a group that was erased")
+
+
+def _check_order(stored: Stored, hold: Hold) -> None:
+    """The facts of each state are in order, each once."""
+    for record in (*stored.said.values(), *stored.sums.values()):
+        ordered = sorted(
+            set(record.states), key=lambda one: (one.state_name, one.origin, value_bytes(one.value))
+        )
+        by_name = sorted(record.states, key=lambda one: one.state_name)
+        hold(by_name == ordered, f"{len(ordered)} facts of states are not in order, or there twice")
 
 
 def _check_sums(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
@@ -90,6 +104,39 @@ def _check_sums(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
         hold(len(found.states) == len(states) and set(found.states) == states, f"{where}: states differ")
         hold(_runs(rules, [found]) == _runs(rules, records), f"{where}: activity differs")
         hold(found.memberships == _memberships(records), f"{where}: memberships differ")
+
+
+def _check_older(stored: Stored, graph: Graph, rules: Rules, hold: Hold) -> None:
+    """Each chunk belongs to one list, and what is told of it is so."""
+    used: list[int] = []
+    for record in (*stored.said.values(), *stored.sums.values()):
+        for name, older in record.older.items():
+            used += older.chunks
+            facts = sorted(
+                (fact for fact in record.states if fact.state_name == name),
+                key=lambda one: (one.origin, value_bytes(one.value)),
+            )
+            last = intervals(
+                (fact.origin.occurred_at_ms, fact.value) for fact in facts if fact.origin <= older.last
+            )[-1]
+            where = f"what is older of {name}"
+            hold(
+                (last.value, last.entered_ms) == (older.value, older.entered_ms),
+                f"{where}: {older} is not so",
+            )
+    hold(len(used) == len(set(used)), "two lists have one chunk")
+    hold(stored.lines == set(used), f"{len(set(used))} chunks of timelines are named, and others are there")
+    for slot, record in stored.sums.items():
+        if record.older:
+            profile = record.profile(rules, graph.homes[slot].entity_type, stored.now_ms)
+            current = {
+                state.state_name: timeline[-1].entered_ms
+                for state in rules.states_of(graph.homes[slot].entity_type)
+                if state.derived
+                and (timeline := profile.timelines.get(state.state_name))
+                and timeline[-1].exited_ms is None
+            }
+            hold(record.current == current, f"the entity in slot {slot}: {record.current} is not {current}")
 
 
 def _traits(facts: Iterable[TraitFact]) -> Mapping[tuple[str, str], TraitFact]:
@@ -155,6 +202,18 @@ def _check_timer(
         )
 
 
-def read_facts(records: Mapping[bytes, bytes]) -> Mapping[bytes, FactsRecord]:
-    """Facts records by the fields of their hash."""
-    return {field: unpack_facts(record) for field, record in records.items()}
+def read_facts(records: Mapping[bytes, bytes], lines: Mapping[bytes, bytes]) -> Mapping[bytes, FactsRecord]:
+    """Facts records by the fields of their hash, with all that is older; `lines` are the chunks by number."""
+    return {field: whole(unpack_facts(record), lines) for field, record in records.items()}
+
+
+def whole(record: FactsRecord, lines: Mapping[bytes, bytes]) -> FactsRecord:
+    """A record with all that is older in `states`. Raises StoreCorrupt for a chunk that is not there."""
+    found: list[StateFact] = []
+    for name, older in record.older.items():
+        for chunk in older.chunks:
+            line = lines.get(b"%d" % chunk)
+            if line is None:
+                raise StoreCorrupt(f"chunk {chunk} of a timeline is named and not there")
+            found += unpack_line(name, line)
+    return record._replace(states=(*found, *record.states)) if found else record

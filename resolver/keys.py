@@ -218,6 +218,11 @@ class Keys:
         return [self._key(f"notices:{part}:{endpoint}") for part in parts]
 
     @property
+    def timelines(self) -> str:
+        """HASH chunk number -> facts of one state of a link or an entity, older than those in its record."""
+        return self._key("timelines")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -243,6 +248,7 @@ class Keys:
             self.staff,
             self.timers,
             self.unsummed,
+            self.timelines,
         ]
 
     @property

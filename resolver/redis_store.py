@@ -537,7 +537,7 @@ class RedisStore:
     def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
         """The entity that holds an identifier now with what is known of it. See `Store.profile`."""
         with translated():
-            reply = self._profile(self._keys.read, [key, limit])
+            reply = self._profile([*self._keys.read, self._keys.timelines], [key, limit])
         if not reply:
             return None
         meta, steps, slot, record, members, persons, is_complete = reply
@@ -547,7 +547,7 @@ class RedisStore:
     def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
         """What is known of some entities. See `Store.profiles_page`."""
         with translated():
-            reply = self._profiles_page(self._keys.read[:7], [cursor, count])
+            reply = self._profiles_page([*self._keys.read[:7], self._keys.timelines], [cursor, count])
         meta, steps, records = reply[1], reply[2], zip(reply[3::2], reply[4::2], strict=True)
         found = [self._stored(meta, steps, _entity(slot, ()), record) for slot, record in records]
         return int(reply[0]), Cursor(int(meta[0]), int(meta[1])), found

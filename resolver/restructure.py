@@ -76,7 +76,10 @@ class Restructuring:
         register = client.register_script
         self._begin, self._flip = register(script("begin")), register(script("flip"))
         self._settle = register(script("hash", "settle"))
-        self._retire, self._lock = register(script("hash", "history", "retire")), register(script("lock"))
+        self._retire, self._lock = (
+            register(script("hash", "order", "history", "facts", "retire")),
+            register(script("lock")),
+        )
         self._unlock = register(script("unlock"))
 
     def is_due(self) -> bool:
@@ -283,6 +286,7 @@ class Restructuring:
                 keys.said,
                 keys.profiles,
                 keys.staff,
+                keys.timelines,
             ]
             while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
                 pass

@@ -181,12 +181,25 @@ class MembershipFacts(NamedTuple):
     has_ended: bool
 
 
+class Older(NamedTuple):
+    """What is older than the facts of a state in the record: its chunks, oldest first, the last fact in them,
+    and what was so as of then, since when (ms).
+    """
+
+    chunks: tuple[int, ...]
+    last: Origin
+    value: Value
+    entered_ms: int
+
+
 class FactsRecord(NamedTuple):
     """The facts of a link, or of an entity (then `keys` is empty).
 
     `runs` are by `s` or `u` and the state's name. `memberships` are by the keys of the group's link
     and the role; `known`, what consumers were told of them, by the group's id and the
-    role. `timer_ms`: when a timed state of the entity may change, or earlier; None: no timer is set.
+    role. `timer_ms`: when a timed state of the entity may change, or earlier; None: no timer is set. `older`,
+    by state, is where facts are that are not in the record; then `current` says since when (ms) the derived
+    states are what they are.
     """
 
     keys: tuple[bytes, ...]
@@ -196,6 +209,8 @@ class FactsRecord(NamedTuple):
     memberships: Mapping[tuple[tuple[bytes, ...], str | None], MembershipFacts]
     timer_ms: int | None
     known: Mapping[tuple[str, str | None], Membership]
+    older: Mapping[str, Older]
+    current: Mapping[str, int]
 
     def doings(self, state_name: str) -> Doings:
         """What a timed state looks at."""
@@ -207,7 +222,7 @@ class FactsRecord(NamedTuple):
         return profile(rules, entity_type, self.traits, self.states, doings, now_ms)
 
 
-NO_FACTS = FactsRecord((), (), (), {}, {}, None, {})
+NO_FACTS = FactsRecord((), (), (), {}, {}, None, {}, {}, {})
 
 
 def unpack_facts(record: bytes) -> FactsRecord:
@@ -219,9 +234,12 @@ def unpack_facts(record: bytes) -> FactsRecord:
         for _ in range(cursor.number(2))
     )
     states: list[StateFact] = []
+    older = {}
     for _ in range(cursor.number(2)):
-        name, count = cursor.sized().decode(), cursor.number(4)
-        states += (StateFact(name, _origin(cursor), Value(*json.loads(cursor.sized()))) for _ in range(count))
+        name = cursor.sized().decode()
+        if chunks := tuple(cursor.number(4) for _ in range(cursor.number(2))):
+            older[name] = Older(chunks, _origin(cursor), _state_value(cursor), _instant(cursor))
+        states += _listed(name, cursor, cursor.number(4))
     runs = {}
     for _ in range(cursor.number(2)):
         name, count = cursor.sized().decode(), cursor.number(4)
@@ -233,8 +251,12 @@ def unpack_facts(record: bytes) -> FactsRecord:
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
     known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
+    current = {}
+    for _ in range(cursor.number(2) if cursor.more() else 0):
+        name = cursor.sized().decode()
+        current[name] = _instant(cursor)
     timer_ms = unpack_instant(timer) if any(timer) else None
-    return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known)
+    return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known, older, current)
 
 
 def followed(
@@ -252,6 +274,22 @@ def followed(
             }
         known = others
     return known
+
+
+def unpack_line(name: str, chunk: bytes) -> list[StateFact]:
+    """A record of the timelines hash, of a state."""
+    cursor, found = Cursor(chunk), []
+    while cursor.more():
+        found += _listed(name, cursor, 1)
+    return found
+
+
+def _listed(name: str, cursor: Cursor, count: int) -> list[StateFact]:
+    return [StateFact(name, _origin(cursor), _state_value(cursor)) for _ in range(count)]
+
+
+def _state_value(cursor: Cursor) -> Value:
+    return Value(*json.loads(cursor.sized()))
 
 
 def _keys(cursor: Cursor) -> tuple[bytes, ...]:

@@ -2,7 +2,7 @@
 --
 -- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
 --        10 marks 11 quarantine 12 suspended 13 pending 14 unsettled (HASH each)  15 touched (SET)  16 moving (HASH)
---        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)  22 unsummed (HASH)
+--        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)  22 unsummed 23 timelines (HASH each)
 -- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
 --        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, 'tick' to let time go by, 'sum'
 --          to sum up what was left (then messages of `sum_up` follow, and nothing else), else ''   6 an operator event, packed, or ''   7 most records one restructuring may read

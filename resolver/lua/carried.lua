@@ -7,7 +7,8 @@
 -- erased   keys that this call erased
 -- now      as of when timed states are, and EPOCH: 1970; both in milliseconds since the year 1
 local profiles = {came = {}, steps = {}, region = nil, home_at = {}, placed = {}, erased = {}, is_on = false,
-  EPOCH = 62135596800000, SAID = KEYS[18], PROFILES = KEYS[19], STAFF = KEYS[20], TIMERS = KEYS[21], UNSUMMED = KEYS[22], has_unsummed = false}
+  EPOCH = 62135596800000, SAID = KEYS[18], PROFILES = KEYS[19], STAFF = KEYS[20], TIMERS = KEYS[21], UNSUMMED = KEYS[22], TIMELINES = KEYS[23],
+  has_unsummed = false}
 
 function profiles.move(from, to, gone, cause)
   if not profiles.is_on then return end

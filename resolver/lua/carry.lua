@@ -88,6 +88,7 @@ do
   end
 
   local function forget_erased()
+    profiles.read_said(gone_links)
     for _, handle in ipairs(gone_links) do
       profiles.said[handle], profiles.is_said[handle] = false, true
     end

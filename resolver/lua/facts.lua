@@ -6,14 +6,20 @@
 --
 -- Facts record: 1 byte count, times: 16 bytes identifier key of the link (of an entity: none); then
 --   traits       2 bytes count, times: sized name, sized origin, 4 bytes length + value: the last of each name and source
---   states       2 bytes count, times: sized state, 4 bytes count, times: sized origin, sized value, in order
+--   states       2 bytes count, times: sized state, what is older, 4 bytes count, times: sized origin, sized value, in order
+--     older      2 bytes count, times: 4 bytes chunk; if there are any, of the last one: sized origin, sized value, 7 bytes
+--                since when that was the value
 --   runs         2 bytes count, times: sized name, 4 bytes count, times: first and last instant, in order
 --   memberships  2 bytes count, times: sized name, sized first origin, sized last origin, 1 byte whether that ended it
 --   sized: 2 bytes length + text.  A run's name: `s` what starts or counts, `u` what is awaited, and the state.  A membership's
 --   name: 1 byte count, times: 16 bytes identifier key of the group's link; then the role: '\0' none, '\1' + text
 -- An entity's record goes on with 7 bytes instant at which a timer is set (0: none), and what consumers know of its
---   memberships: 4 bytes count, times: sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when.
-local facts = {}
+--   memberships: 4 bytes count, times: sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when;
+--   then 2 bytes count, times: sized name of a derived state that is current, since when; kept where something is older.
+--
+-- TIMELINES  chunk number -> facts of one state as in `states`: what is older than the last few dozen, which most facts and
+--            most questions do not reach
+local facts = {KEEP = 32, CHUNK = 256, TIMELINES = nil}
 
 do
   local pack, unpack_at, sub = struct.pack, struct.unpack, string.sub
@@ -28,7 +34,8 @@ do
   end
 
   function facts.empty(keys)
-    return {keys = keys or '', traits = {}, states = {}, runs = {}, memberships = {}, timer = 0, known = {}}
+    return {keys = keys or '', traits = {}, states = {}, runs = {}, memberships = {}, timer = 0, known = {}, current = {},
+      loaded = {}}
   end
 
   function facts.is_empty(set)
@@ -57,6 +64,12 @@ do
     for _ = 1, number('>I2', 2) do
       local list = {}
       set.states[sized()] = list
+      for i = 1, number('>I2', 2) do
+        list.older = list.older or {}
+        list.older[i] = number('>I4', 4)
+        set.loaded[#set.loaded + 1] = list.older[i]
+      end
+      if list.older then list.last, list.value, list.entered = sized(), sized(), number('>I7', 7) end
       for i = 1, number('>I4', 4) do list[i] = {origin = sized(), value = sized()} end
     end
     for _ = 1, number('>I2', 2) do
@@ -73,6 +86,7 @@ do
       local name, since = sized(), number('>I7', 7)
       set.known[name] = {since = since, ended = text(1) == '\1' and number('>I7', 7) or nil}
     end
+    for _ = 1, number('>I2', 2) do set.current[sized()] = number('>I7', 7) end
     return set
   end
 
@@ -101,7 +115,11 @@ do
       return count
     end)
     section(set.states, '>I2', function(name, list)
-      add(sized(name) .. pack('>I4', #list))
+      local older = list.older or {}
+      add(sized(name) .. pack('>I2', #older))
+      for _, chunk in ipairs(older) do add(pack('>I4', chunk)) end
+      if list.older then add(sized(list.last) .. sized(list.value) .. pack('>I7', list.entered)) end
+      add(pack('>I4', #list))
       for _, one in ipairs(list) do add(sized(one.origin) .. sized(one.value)) end
       return 1
     end)
@@ -120,8 +138,97 @@ do
         add(sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'))
         return 1
       end)
+      section(facts.has_older(set) and set.current or {}, '>I2', function(name, entered)
+        add(sized(name) .. pack('>I7', entered))
+        return 1
+      end)
     end
     return table.concat(parts)
+  end
+
+  -- Long lists of states.
+  function facts.has_older(set)
+    for _, list in pairs(set.states) do
+      if list.older then return true end
+    end
+    return false
+  end
+
+  -- A list with all that is older. The list itself stays as it is.
+  function facts.whole(list)
+    if not list.older then return list end
+    local found, n = {}, 0
+    for _, record in ipairs(fetch(facts.TIMELINES, list.older)) do
+      local at = 1
+      while at <= #record do
+        local length = unpack_at('>I2', record, at)
+        local origin = sub(record, at + 2, at + 1 + length)
+        at = at + 2 + length
+        length = unpack_at('>I2', record, at)
+        n = n + 1
+        found[n] = {origin = origin, value = sub(record, at + 2, at + 1 + length)}
+        at = at + 2 + length
+      end
+    end
+    for i, one in ipairs(list) do found[n + i] = one end
+    return found
+  end
+
+  function facts.expand(set)
+    for name, list in pairs(set.states) do set.states[name] = facts.whole(list) end
+  end
+
+  -- The same record with all that is older in it, for readers.
+  function facts.whole_record(record, is_entity)
+    local set = facts.parse(record)
+    if not facts.has_older(set) then return record end
+    facts.expand(set)
+    return facts.pack(set, is_entity)
+  end
+
+  local function is_long(list)
+    return #list > 2 * facts.KEEP
+  end
+
+  function facts.is_long(set)
+    for _, list in pairs(set.states) do
+      if is_long(list) then return true end
+    end
+    return false
+  end
+
+  -- What was so as of the end of the first facts of a list, and since when.
+  local function value_after(list, count)
+    local value, entered = list.value, list.entered
+    for i = 1, count do
+      local one = list[i]
+      local instant = facts.instant_of(one.origin)
+      local is_last = i == count or facts.instant_of(list[i + 1].origin) ~= instant
+      if is_last and one.value ~= value then value, entered = one.value, instant end
+    end
+    return value, entered
+  end
+
+  local function shortened(list, put)
+    local count = #list - facts.KEEP
+    while count > 0 and facts.instant_of(list[count].origin) == facts.instant_of(list[count + 1].origin) do count = count - 1 end
+    if count == 0 then return list end
+    local found = {older = list.older or {}, last = list[count].origin}
+    found.value, found.entered = value_after(list, count)
+    for first = 1, count, facts.CHUNK do
+      local parts = {}
+      for i = first, math.min(first + facts.CHUNK - 1, count) do parts[#parts + 1] = sized(list[i].origin) .. sized(list[i].value) end
+      found.older[#found.older + 1] = put(table.concat(parts))
+    end
+    for i = count + 1, #list do found[i - count] = list[i] end
+    return found
+  end
+
+  -- Puts what is older than the last few into chunks; `put` keeps one and says its number.
+  function facts.shorten(set, put)
+    for name, list in pairs(set.states) do
+      if is_long(list) then set.states[name] = shortened(list, put) end
+    end
   end
 
   -- What a set learns. Each is true if it is new.
@@ -137,6 +244,7 @@ do
 
   function facts.add_state(set, name, origin, value)
     local list = set.states[name] or {}
+    if list.older and facts.instant_of(origin) <= facts.instant_of(list.last) then list = facts.whole(list) end
     local at = #list
     while at > 0 do
       local one = list[at]
@@ -194,6 +302,7 @@ do
   -- Two lists of states in order, as one.
   local function merged(one, other)
     local list, n, i, j = {}, 0, 1, 1
+    one, other = facts.whole(one), facts.whole(other)
     while one[i] or other[j] do
       local a, b = one[i], other[j]
       n = n + 1

@@ -49,4 +49,5 @@ profiles.is_on = redis.call('HLEN', profiles.SAID) > 0 or n_facts > 0
 redis.call('HLEN', profiles.PROFILES)
 redis.call('HLEN', profiles.STAFF)
 redis.call('ZCARD', profiles.TIMERS)
+redis.call('HLEN', profiles.TIMELINES)
 profiles.has_unsummed = redis.call('HLEN', profiles.UNSUMMED) > 0

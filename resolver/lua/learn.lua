@@ -120,6 +120,23 @@ do
     return sum.lines
   end
 
+  local function is_within(one, sum, names)
+    for _, state in ipairs(one.states) do
+      local list = sum.states[state[1]]
+      if list and list.older and one.instant <= facts.instant_of(list.last) then return false end
+    end
+    return timelines.reach(sum.lines.found, names, one.instant)
+  end
+
+  -- Has the timelines at hand that the message may change, as far back as it reaches.
+  local function look(one, sum, names)
+    lines_of(sum, one.entity_type, names)
+    if is_within(one, sum, names) then return end
+    facts.expand(sum)
+    sum.lines = nil
+    lines_of(sum, one.entity_type, names)
+  end
+
   local function is_in_order(list, instant)
     return not list or facts.instant_of(list[#list].origin) < instant
   end
@@ -144,7 +161,11 @@ do
     local function renew(name)
       local was = lines.found[name]
       lines.found[name] = nil
-      if not timelines.is_same(was, lines.known(name)) then old[name] = was end
+      local now = lines.known(name)
+      if was.begins and was[1] and now[1] and now[1][1] == was[1][1] and now[1][2] == was.begins then
+        now[1][2], now.is_cut = was[1][2], was.is_cut -- it began when it did, before what is known here
+      end
+      if not timelines.is_same(was, now) then old[name] = was end
     end
 
     local function follow(name, rule)
@@ -174,6 +195,7 @@ do
       if steps[name] and steps[name].begun then tell_of.entered(steps[name].begun) end
       if old[name] then timelines.tell(tell_of, old[name], lines.found[name], is_news) end
     end
+    if facts.has_older(sum) then timelines.note_current(sum, one.entity_type, lines.known) end
   end
 
   -- The facts of an entity that is not summed up yet.
@@ -197,7 +219,7 @@ do
     add_traits(one, set, sum, id)
     local names = sum and touched_states(one) or {}
     local in_order = {}
-    if #names > 0 then lines_of(sum, one.entity_type, names) end
+    if #names > 0 then look(one, sum, names) end
     for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
     add_states(one, set, sum, changed)
     if next(changed) then tell_states(one, sum, id, names, in_order) end

@@ -22,6 +22,8 @@ profiles.said, profiles.sums, profiles.staff, profiles.timers = {}, {}, {}, {}
 profiles.is_said, profiles.is_summed, profiles.is_staffed = {}, {}, {}
 profiles.unsummed, profiles.is_unsummed = {}, {} -- slot -> {ref, token, cause} (`sum_up`)
 
+facts.TIMELINES = profiles.TIMELINES
+
 do
   local bare = {} -- key -> slot of a node that was read for it only
 
@@ -34,6 +36,14 @@ do
     for at = 1, #keys, 16 do take(string.sub(keys, at, at + 15)) end
   end
 
+  local chunks_of = {said = {}, sums = {}} -- field -> chunks of its record as it was read
+
+  local function parsed(record, kind, field)
+    local set = record and facts.parse(record)
+    if set then chunks_of[kind][field] = set.loaded end
+    return set
+  end
+
   function profiles.read_said(handles)
     local wanted = {}
     for _, handle in ipairs(handles) do
@@ -43,7 +53,7 @@ do
       end
     end
     local records = fetch(profiles.SAID, wanted)
-    for i, handle in ipairs(wanted) do profiles.said[handle] = records[i] and facts.parse(records[i]) end
+    for i, handle in ipairs(wanted) do profiles.said[handle] = parsed(records[i], 'said', handle) end
   end
 
   function profiles.read_sums(of)
@@ -55,7 +65,7 @@ do
       end
     end
     local records = fetch(profiles.PROFILES, wanted)
-    for i, slot in ipairs(wanted) do profiles.sums[slot] = records[i] and facts.parse(records[i]) end
+    for i, slot in ipairs(wanted) do profiles.sums[slot] = parsed(records[i], 'sums', slot) end
     records = profiles.has_unsummed and fetch(profiles.UNSUMMED, wanted) or {}
     for i, record in ipairs(records) do
       local ref, token = struct.unpack('>I4I4', record or '\0\0\0\0\0\0\0\0')
@@ -158,7 +168,49 @@ do
     end
   end
 
+  local new_lines, gone_lines = {}, {}
+
+  local function put(chunk)
+    last_chunk = last_chunk + 1
+    new_lines[last_chunk] = chunk
+    return last_chunk
+  end
+
+  -- Long lists are put into chunks; chunks that no list has any more are dropped.
+  function profiles.prepare()
+    local used = {}
+    local function shorten(kind, dirty, is_entity)
+      for field in pairs(dirty) do
+        local set = profiles[kind][field]
+        if set and facts.is_long(set) then
+          if is_entity and not facts.has_older(set) then
+            local entity_type = profiles.entity(field).entity_type
+            local known = set.lines and set.lines.known or timelines.of(set, entity_type, profiles.now)
+            timelines.note_current(set, entity_type, known)
+          end
+          facts.shorten(set, put)
+        end
+        for _, list in pairs(set and set.states or {}) do
+          for _, chunk in ipairs(list.older or {}) do used[chunk] = true end
+        end
+      end
+    end
+    local function drop_unused(kind, dirty)
+      for field in pairs(dirty) do
+        for _, chunk in ipairs(chunks_of[kind][field] or {}) do
+          if not used[chunk] then gone_lines[#gone_lines + 1] = chunk end
+        end
+      end
+    end
+    shorten('said', profiles.is_said, false)
+    shorten('sums', profiles.is_summed, true)
+    drop_unused('said', profiles.is_said)
+    drop_unused('sums', profiles.is_summed)
+  end
+
   function profiles.write()
+    save(profiles.TIMELINES, new_lines)
+    drop(profiles.TIMELINES, gone_lines)
     write(profiles.SAID, profiles.is_said, packed(profiles.said, false))
     write(profiles.PROFILES, profiles.is_summed, packed(profiles.sums, true))
     write(profiles.STAFF, profiles.is_staffed, function(key)

@@ -1,22 +1,30 @@
 -- retire: clears away what the new answer has no need of, and remembers what happened.
 --
--- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff (HASH each)
+-- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff 13 timelines (HASH each)
 -- ARGV   1 how many entries at most
 -- Reply  entries done: 0 at the end
 -- Cost   linear in the entries
-local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF = unpack(KEYS)
+local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES = unpack(KEYS)
 local entries = redis.call('LPOP', DOOMED, ARGV[1]) or {}
 local base = redis.call('HMGET', META, 'generation', 'flipped')
+
+local function forget_facts(key, field)
+  local record = redis.call('HGET', key, field)
+  if not record then return end
+  drop(TIMELINES, facts.parse(record).loaded)
+  redis.call('HDEL', key, field)
+end
+
 for _, entry in ipairs(entries) do
   local what, rest = string.sub(entry, 1, 1), string.sub(entry, 2)
   if what == 's' then
     redis.call('HDEL', SLOTS, rest)
-    redis.call('HDEL', PROFILES, rest)
+    forget_facts(PROFILES, rest)
   end
   if what == 'c' then redis.call('HDEL', CHUNKS, rest) end
   if what == 'l' then
     redis.call('HDEL', LINKS, rest)
-    redis.call('HDEL', SAID, rest)
+    forget_facts(SAID, rest)
     redis.call('HDEL', SUSPENDED, rest)
   end
   if what == 'g' then redis.call('HDEL', SYNONYMS, rest) end

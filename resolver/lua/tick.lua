@@ -37,11 +37,12 @@ do
     local cause = cause_of(set, one.entity_type, from, to)
     set.timer, profiles.is_summed[slot] = 0, true
     if not cause then return end
-    local was, is = timelines.of(set, one.entity_type, from), timelines.of(set, one.entity_type, to)
+    local was, is = timelines.of(set, one.entity_type, from, true), timelines.of(set, one.entity_type, to, true)
     local function is_news(instant) return instant > from and instant <= to end
     for _, name in ipairs(profiles.sorted(timelines.names(set, one.entity_type))) do
       timelines.tell(profiles.teller(cause, one.senior, name), was(name), is(name), is_news)
     end
+    timelines.note_current(set, one.entity_type, is)
   end
 
   -- A slot may be that of an entity that moved, and is to be cleared away.

@@ -25,9 +25,12 @@ do
   end
 
   local function of_facts(list)
-    local steps = {}
-    for i, one in ipairs(list) do steps[i] = {facts.instant_of(one.origin), one.value} end
-    return timelines.of_steps(steps)
+    local steps, n = {}, 0
+    if list.older then steps[1], n = {list.entered, list.value}, 1 end
+    for i, one in ipairs(list) do steps[n + i] = {facts.instant_of(one.origin), one.value} end
+    local found = timelines.of_steps(steps)
+    found.begins = list.older and list.entered
+    return found
   end
 
   -- By instant; of one instant what ends comes before what begins.
@@ -59,14 +62,28 @@ do
   end
 
   local function derived(rule, known)
-    local changes, states, steps = changes_of(rule.uses, known), {}, {}
+    local changes, states, steps, begins = changes_of(rule.uses, known), {}, {}, nil
+    for _, name in ipairs(rule.uses) do
+      local one = known(name).begins
+      if one and (not begins or one > begins) then begins = one end
+    end
     for i, change in ipairs(changes) do
       states[change[3]] = change[4] and cjson.decode(change[4]) or nil
-      if not (changes[i + 1] and changes[i + 1][1] == change[1]) then
+      if not (changes[i + 1] and changes[i + 1][1] == change[1]) and not (begins and change[1] < begins) then
         steps[#steps + 1] = {change[1], value_of(rule, states)}
       end
     end
-    return timelines.of_steps(steps)
+    local found = timelines.of_steps(steps)
+    found.begins = begins
+    return found
+  end
+
+  -- What is known of a derived state's timeline from `begins` on may have begun earlier: since when is kept of what is
+  -- current. `is_cut`: the first interval began earlier, nobody knows when.
+  local function since_when(found, entered)
+    local first = found[1]
+    if not (found.begins and first and first[2] == found.begins) then return end
+    if first[3] or not entered then found.is_cut = true else first[2] = entered end
   end
 
   local function after(rule, active, now)
@@ -109,17 +126,20 @@ do
   end
 
   -- A function from the name of a state to its timeline, which computes what is asked for, once; and what it has computed.
-  function timelines.of(set, entity_type, now)
+  -- Timelines begin where they leave off what is older, unless they are to be whole.
+  function timelines.of(set, entity_type, now, is_whole)
     local rules, found = rules_of.states[entity_type], {}
     local function known(name)
       if found[name] then return found[name] end
       local rule, timeline = rules[name], nil
       if rule and rule.derived then
         timeline = derived(rule, known)
+        since_when(timeline, set.current[name])
       elseif rule and rule.kind then
         timeline = timelines.timed(rule, set, now)
       else
-        timeline = of_facts(set.states[name] or {})
+        local list = set.states[name] or {}
+        timeline = of_facts(is_whole and facts.whole(list) or list)
       end
       found[name] = timeline
       return timeline
@@ -143,6 +163,25 @@ do
       states[name] = last and not last[3] and cjson.decode(last[1]) or nil
     end
     return value_of(rule, states)
+  end
+
+  -- Keeps since when derived states are what they are, for who does not look at all that is older.
+  function timelines.note_current(set, entity_type, known)
+    for _, rule in ipairs(rules_of.states[entity_type]) do
+      local timeline = rule.derived and known(rule.name)
+      local last = timeline and timeline[#timeline]
+      if timeline then set.current[rule.name] = last and not last[3] and last[2] or nil end
+    end
+  end
+
+  -- Whether what an instant can change lies within what the timelines hold.
+  function timelines.reach(found, names, instant)
+    for _, name in ipairs(names) do
+      local timeline = found[name]
+      if timeline.begins and instant <= timeline.begins then return false end
+      if timeline.is_cut and instant <= timeline[1][3] then return false end
+    end
+    return true
   end
 
   -- The states of an entity that there may be something to tell of, and all that follow from some of them.

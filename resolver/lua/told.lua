@@ -73,7 +73,8 @@ do
     for _, name in ipairs(profiles.names_of(old.traits, new.traits)) do
       profiles.tell_trait_change(cause, id, name, profiles.winner(old.traits[name]), profiles.winner(new.traits[name]))
     end
-    local was, is = timelines.of(old, cause.entity_type, profiles.now), timelines.of(new, cause.entity_type, profiles.now)
+    local was = timelines.of(old, cause.entity_type, profiles.now, true)
+    local is = timelines.of(new, cause.entity_type, profiles.now, true)
     local names, seen = timelines.names(new, cause.entity_type), {}
     for _, name in ipairs(names) do seen[name] = true end
     for name in pairs(old.states) do

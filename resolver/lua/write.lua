@@ -36,6 +36,7 @@ for slot, record in pairs(new_slots) do slot_records[slot] = record end
 local quarantine_records, cleared = split(dirty_quarantine, quarantine, quarantine_record)
 local mark_records = split(dirty_marks, marks, marks_record)
 local histories = history_records()
+profiles.prepare()
 local moved_nodes = {}
 for key in pairs(overridden) do
   if node_records[key] or nodes[key] == false then moved_nodes[#moved_nodes + 1] = key end

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from resolver import profiles
 from resolver.check import check_graph
+from resolver.check_profiles import whole
 from resolver.judge import Conflict
 from resolver.keys import Keys
 from resolver.links import Linker
@@ -402,10 +403,10 @@ class Pair:
     def _agree_on_profiles(self, answer: Answer, copy: Copy) -> None:
         """Assert that the store keeps, and has told, what the reference says of every entity."""
         rules = self.store.rules
-        stored, memberships = {}, {}
+        stored, memberships, lines = {}, {}, copy[self.keys.timelines]
         for slot, record in copy[self.keys.profiles].items():
             entity = unpack_slot(copy[self.keys.slots][slot])
-            name, facts = entity_id(entity.entity_type, entity.senior), unpack_facts(record)
+            name, facts = entity_id(entity.entity_type, entity.senior), whole(unpack_facts(record), lines)
             stored[name] = facts.profile(rules, entity.entity_type, self.now_ms)
             memberships.update({(name, group, role): one for (group, role), one in facts.known.items()})
         assert {name: one for name, one in stored.items() if one.traits or one.timelines} == answer.profiles

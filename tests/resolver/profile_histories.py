@@ -71,6 +71,7 @@ _PERSONS: Final = (
     ("previous_id", "a"),
     ("email", "a@b.test"),
 )
+_FEW: Final = (("user_id", "a"), ("user_id", "b"), ("anonymous_id", "a"), ("email", "a@b.test"))
 _GROUPS: Final = (*(("domain", f"{name}.test") for name in "xyz"), ("group_id", "p"), ("group_id", "q"))
 _SAID_OF: Final[dict[EntityType, Sequence[str]]] = {
     "person": (*(f"user_id={value}" for value in "abcdef"), "anonymous_id=a", "anonymous_id=b"),
@@ -88,18 +89,22 @@ class Tick(NamedTuple):
 Step: TypeAlias = "list[Event] | Said | Tick"
 
 
-def an_event(draw: Random) -> Event:
-    """Some event of one to three participants."""
-    participants = [_participant(draw, 0, "person")]
+def an_event(draw: Random, about_s: int | None = None) -> Event:
+    """Some event of one to three participants.
+
+    `about_s`: of few persons, so many seconds after 1970 or a few before; None: of anybody at any time.
+    """
+    persons = _PERSONS if about_s is None else _FEW
+    participants = [_participant(draw, 0, "person", persons)]
     if draw.random() < 0.5:
-        participants.append(_participant(draw, 1, draw.choice(["person", "group"])))
+        participants.append(_participant(draw, 1, draw.choice(["person", "group"]), persons))
     if draw.random() < 0.2:
-        participants.append(_participant(draw, 2, "group"))
+        participants.append(_participant(draw, 2, "group", persons))
     payload = {
         "event_id": f"e{draw.randrange(12)}",
         "source": draw.choice("abc"),
         "event_name": draw.choice(_NAMES),
-        "occurred_at": format_instant(draw.randrange(-2, 12) * S),
+        "occurred_at": format_instant(_second(draw, about_s) * S),
         "participants": participants,
         "states": [_state(draw, one) for one in participants if draw.random() < 0.5],
         "measurements": [{"name": "seats", "value": draw.choice([0, 1, 5])}] if draw.random() < 0.3 else [],
@@ -111,8 +116,17 @@ def an_event(draw: Random) -> Event:
     return decoded.events[0]
 
 
-def _participant(draw: Random, number: int, entity_type: str) -> dict[str, Any]:
-    known = draw.sample(_PERSONS if entity_type == "person" else _GROUPS, draw.choice([1, 1, 2, 2, 3]))
+def _second(draw: Random, about_s: int | None) -> int:
+    if about_s is None:
+        return draw.randrange(-2, 12)
+    return about_s - draw.choice([0, 0, 0, 0, 1, 1, 2, 5, 20])
+
+
+def _participant(
+    draw: Random, number: int, entity_type: str, persons: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    counts = [1, 1, 2, 2, 3] if persons is _PERSONS else [1, 1, 1, 1, 2]
+    known = draw.sample(persons if entity_type == "person" else _GROUPS, draw.choice(counts))
     found: dict[str, Any] = {
         "ref": f"r{number}",
         "entity_type": entity_type,
@@ -154,17 +168,22 @@ def _memberships(draw: Random, participants: Sequence[dict[str, Any]]) -> Iterat
             yield said
 
 
-def a_history(draw: Random, said_share: float, kinds: Sequence[str] = _KINDS) -> tuple[Rules, list[Step]]:
-    """Rules, and up to ten steps: batches of events, operator events, and time that goes by."""
+def a_history(draw: Random, said_share: float, *, is_long: bool = False) -> tuple[Rules, list[Step]]:
+    """Rules, and some steps: batches of events, operator events, and time that goes by up to twice.
+
+    In a long one things come about in the order in which they happen: little of the past is told anew.
+    """
     rules = STATED[draw.choice(list(STATED))]
     steps: list[Step] = []
-    for _ in range(draw.randrange(1, 9)):
+    for number in range(draw.randrange(1, 41 if is_long else 9)):
         if draw.random() < said_share:
-            steps.append(_said(draw, draw.choice(kinds)))
+            steps.append(_said(draw, draw.choice(_KINDS)))
         else:
-            steps.append([an_event(draw) for _ in range(draw.choice([1, 1, 2, 3]))])
+            about_s = 2 * number if is_long else None
+            count = draw.choice([1, 1, 2, 3])
+            steps.append([an_event(draw, about_s) for _ in range(count)])
     for _ in range(draw.randrange(3)):
-        steps.insert(draw.randrange(len(steps) + 1), Tick(draw.randrange(20) * S))
+        steps.insert(draw.randrange(len(steps) + 1), Tick(draw.randrange(80 if is_long else 20) * S))
     return rules, steps
 
 

@@ -4,6 +4,7 @@
 that of a consumer who has seen nothing but what was published. It checks the invariants of the records too.
 """
 
+import itertools
 import os
 import random
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import redis
 
+from resolver import redis_store
+from resolver.redis_store import ONE_CALL
 from resolver.restructure import Restructuring
 from schemas.transitions import StateCorrected, StateEntered, StateExited, TraitChanged
 from tests.resolver.histories import Pair, Said
@@ -68,6 +71,36 @@ def test_what_is_too_large_for_one_call(client: "redis.Redis", one_call: int) ->
         except BaseException:
             print(f"seed {seed}, one call of {one_call}: {steps}")
             raise
+
+
+@pytest.mark.parametrize("one_call", [ONE_CALL, 4])
+def test_long_timelines(client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, one_call: int) -> None:
+    """What is older than the last few facts lies in chunks: here already the third one does."""
+    kept_short(monkeypatch)
+    first = random.randrange(1 << 30)
+    for seed in range(first, first + HISTORIES // 2):
+        draw = random.Random(seed)
+        rules, steps = a_history(draw, 0.05, is_long=True)
+        pair = Pair(client, rules=rules, one_call=one_call)
+        try:
+            for step in steps:
+                take(pair, step)
+                pair.settle()
+                pair.agree()
+        except BaseException:
+            print(f"seed {seed}, one call of {one_call}: {steps}")
+            raise
+
+
+def kept_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let records keep one fact of a state, and chunks hold two."""
+    script = redis_store.script
+
+    def shortened(*parts: str) -> str:
+        return script(*parts).replace("KEEP = 32, CHUNK = 256", "KEEP = 1, CHUNK = 2")
+
+    monkeypatch.setattr(redis_store, "script", shortened)
+    assert "KEEP = 1" in redis_store.script("facts")
 
 
 class Meddling:
@@ -243,6 +276,39 @@ def test_a_merge_tells_what_the_survivor_has_now(client: "redis.Redis") -> None:
     before = len(told(pair, TraitChanged))
     pair.learn([said(3, who("user_id=a", "email=a@b.test"))])
     assert [(one.name, one.value) for one in told(pair, TraitChanged)[before:]] == [("theme", 1)]
+    pair.agree()
+
+
+def test_what_a_fact_costs_does_not_depend_on_how_many_came_before(client: "redis.Redis") -> None:
+    """The records that it reads and writes stay as they are; what is older is not looked at."""
+    pair = Pair(client, rules=DEFAULTS)
+    values = itertools.cycle(["yes", "no", "late"])
+    sizes = []
+    for turn in range(10):
+        pair.learn([paying(300 * turn + number, next(values), "user_id=a") for number in range(300)])
+        records: Any = [*client.hvals(pair.keys.said), *client.hvals(pair.keys.profiles)]
+        sizes.append(max(map(len, records)))
+    assert max(sizes) < 2 * sizes[0]
+    missing: Any = client.hgetall(pair.keys.timelines)
+    client.delete(pair.keys.timelines)  # who looks at it fails
+    pair.learn([paying(5_000, "late", "user_id=a")])
+    client.hset(pair.keys.timelines, mapping=missing)
+    pair.agree()
+    pair.learn([paying(7, "late", "user_id=a", at=6_000)])
+    pair.agree()
+
+
+def test_a_late_fact_corrects_no_more_than_it_changes(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it lies among what is older."""
+    kept_short(monkeypatch)
+    pair = Pair(client, rules=DEFAULTS)
+    for second, value in enumerate(["no", "yes", "yes", "late", "no", "yes", "no", "yes"]):
+        pair.learn([paying(2 * second, value, "user_id=a")])
+    pair.learn([paying(3, "late", "user_id=a", at=100)])
+    found = [one for one in told(pair, StateCorrected) if one.state_name == "paying"]
+    assert [(one.replaced.state_entered_at[17:19], len(one.intervals)) for one in found] == [("02", 3)]
     pair.agree()
 
 
