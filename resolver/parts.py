@@ -350,6 +350,14 @@ class Answer:
         return known
 
     @property
+    def groups_out(self) -> Iterator[bytes]:
+        """Identifiers of groups that are there and in no entity."""
+        for key in self.region.walked:
+            node = self.region.nodes.get(key)
+            if node is not None and node.entity_type == "group" and not self.is_in(key):
+                yield key
+
+    @property
     def group_steps(self) -> bytes:
         """What is told of the ids of groups: 16 bytes of one that is gone, 16 of what it is now, or zeros."""
         return b"".join(gone + (now or bytes(16)) for kind, gone, now in self._steps if kind == "group")

@@ -439,7 +439,8 @@ def _entity(answer: Answer, part: Part, older: int, recent: Sequence[bytes]) -> 
 def _doomed(answer: Answer) -> Iterator[bytes]:
     """What goes once the new answer is visible, and what is then to be written: a letter, and what it needs.
 
-    s slot; c chunk; l link handle; g key of an identifier that was erased, v that no link names;
+    s slot; c chunk; l link handle; g key of an identifier that was erased, v that no link names; m key of a
+    group's that is in no entity, so that nobody is a member by it;
     - field of the suspended hash; + length, field, reason; h history: 4 bytes number of the transition, key,
     and the entry without its sequence.
     """
@@ -450,6 +451,7 @@ def _doomed(answer: Answer) -> Iterator[bytes]:
     yield from (b"l" + handle for handle in answer.dropped)
     yield from (b"g" + key for key in answer.erased)
     yield from (b"v" + key for key in answer.vanished)
+    yield from (b"m" + key for key in answer.groups_out)
     yield from _suspensions(answer)
     for told in answer.history:
         head = pack_count(told.at, 4) + told.key + pack_count(told.what, 1) + told.other

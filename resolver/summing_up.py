@@ -4,6 +4,7 @@ Until then facts are taken and nothing is told of the entity. Whoever takes over
 it again for those that are left: to sum up twice gives the same.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -36,13 +37,11 @@ class SummingUp:
 
     def run(self) -> None:
         """Until nothing is left."""
-        dropped, erased = set[bytes](), list[bytes]()
+        doomed: dict[bytes, list[bytes]] = defaultdict(list)
         for entry in self._redis.lrange(self._keys.doomed, 0, -1):
-            if entry[:1] == b"l":
-                dropped.add(entry[1:])
-            elif entry[:1] in (b"g", b"v"):
-                erased.append(entry[1:])
-        self._leave(erased)
+            doomed[entry[:1]].append(entry[1:])
+        dropped = set(doomed[b"l"])
+        self._leave(doomed[b"g"] + doomed[b"v"], doomed[b"m"])
         while left := self._left():
             for page in pages(left):
                 self._sum(page, dropped)
@@ -52,12 +51,15 @@ class SummingUp:
         left = self._redis.hscan_iter(self._keys.unsummed, count=1000)
         return [(slot, noted) for slot, noted in left if slot.decode() not in (NO_SLOT, STEPS)]
 
-    def _leave(self, erased: list[bytes]) -> None:
-        """Take persons out of groups that were erased."""
+    def _leave(self, erased: list[bytes], out: list[bytes]) -> None:
+        """Take persons out of groups that were erased, and of those that have no identifiers any more."""
         noted = self._redis.hget(self._keys.unsummed, NO_SLOT)
-        for at in range(0, len(erased) if noted else 0, _ERASED):
+        if noted is None:
+            return
+        for at in range(0, len(erased), _ERASED):
             some = erased[at : at + _ERASED]
             self._tell_staff(some, noted[8:], some)
+        self._tell_staff(out, noted[8:], ())
 
     def _sum(self, page: list[tuple[bytes, bytes]], dropped: set[bytes]) -> None:
         records = self._redis.hmget(self._keys.slots, [slot for slot, _ in page])
