@@ -130,7 +130,9 @@ class Keys:
 
     @property
     def touched(self) -> str:
-        """SET of what comes while a region is resolved anew: link handle and a number; `k` and a key."""
+        """SET of what comes while a region is resolved anew: link handle and a number; `k` and a key. Once
+        the new answer is visible: `s` and the field of what is suspended otherwise than that says.
+        """
         return self._key("touched")
 
     @property

@@ -287,6 +287,8 @@ class Restructuring:
                 keys.profiles,
                 keys.staff,
                 keys.timelines,
+                keys.touched,
+                keys.nodes,
             ]
             while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
                 pass

@@ -1,12 +1,21 @@
 -- retire: clears away what the new answer has no need of, and remembers what happened.
 --
--- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff 13 timelines (HASH each)
+-- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff 13 timelines (HASH each)  14 touched (SET)  15 nodes (HASH)
 -- ARGV   1 how many entries at most
 -- Reply  entries done: 0 at the end
 -- Cost   linear in the entries
-local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES = unpack(KEYS)
+local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES, TOUCHED, NODES = unpack(KEYS)
 local entries = redis.call('LPOP', DOOMED, ARGV[1]) or {}
 local base = redis.call('HMGET', META, 'generation', 'flipped')
+
+-- Since the new answer is visible a batch may have found out otherwise.
+local function is_otherwise(field)
+  return redis.call('SISMEMBER', TOUCHED, 's' .. field) == 1
+end
+
+local function is_back(key)
+  return redis.call('HEXISTS', NODES, key) == 1
+end
 
 local function forget_facts(key, field)
   local record = redis.call('HGET', key, field)
@@ -28,12 +37,13 @@ for _, entry in ipairs(entries) do
     redis.call('HDEL', SUSPENDED, rest)
   end
   if what == 'g' then redis.call('HDEL', SYNONYMS, rest) end
-  if what == 'g' or what == 'v' then redis.call('HDEL', STAFF, rest) end
-  if what == 'g' or what == 'v' then redis.call('HDEL', HISTORY_KEY, rest) end
-  if what == '-' then redis.call('HDEL', SUSPENDED, rest) end
+  if what == 'g' or (what == 'v' and not is_back(rest)) then redis.call('HDEL', STAFF, rest) end
+  if what == 'g' or (what == 'v' and not is_back(rest)) then redis.call('HDEL', HISTORY_KEY, rest) end
+  if what == '-' and not is_otherwise(rest) then redis.call('HDEL', SUSPENDED, rest) end
   if what == '+' then
     local length = string.byte(rest)
-    redis.call('HSET', SUSPENDED, string.sub(rest, 2, 1 + length), string.sub(rest, 2 + length))
+    local field = string.sub(rest, 2, 1 + length)
+    if not is_otherwise(field) then redis.call('HSET', SUSPENDED, field, string.sub(rest, 2 + length)) end
   end
   if what == 'h' then
     local at, key = struct.unpack('>I4', rest), string.sub(rest, 5, 20)

@@ -68,6 +68,12 @@ save(QUARANTINE, quarantine_records)
 save(MARKS, mark_records)
 drop(SUSPENDED, no_longer_suspended)
 save(SUSPENDED, suspended_now)
+if job == 'visible' then -- what the new answer said of these is no longer so
+  for field in pairs(suspended_now) do redis.call('SADD', TOUCHED, 's' .. field) end
+  for _, list in ipairs({no_longer_suspended, gone_links}) do
+    for _, field in ipairs(list) do redis.call('SADD', TOUCHED, 's' .. field) end
+  end
+end
 save(PENDING, new_pending)
 save(UNSETTLED, new_unsettled)
 local noted = #new_touched > 0 and redis.call('SCARD', TOUCHED)
