@@ -123,7 +123,10 @@ def _end(line: str, code: int) -> NoReturn:
     show_default=True,
     help="Folder that everything is kept in.",
 )
-def demo(count: int, seed: int, data: Path) -> None:
+@click.option(
+    "--journey", is_flag=True, help="Fifty customers, five sources, their states, and a webhook that is told."
+)
+def demo(count: int, seed: int, data: Path, journey: bool) -> None:
     """Watch made-up customers become persons.
 
     Everything is embedded, needs no settings and takes some seconds. Each run takes a namespace of its
@@ -134,10 +137,15 @@ def demo(count: int, seed: int, data: Path) -> None:
     Examples:
       nexus demo
       nexus demo --count 200000 --seed 7 --data /tmp/nexus-demo
+      nexus demo --journey
     """
+    if journey:
+        from flows.demo_journey import run as run_journey
+
+        return run_journey(data.resolve(), seed, click.echo)
     from flows.demo import run as run_demo
 
-    run_demo(data, count, seed, click.echo)
+    return run_demo(data, count, seed, click.echo)
 
 
 # run and publish

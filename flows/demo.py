@@ -6,8 +6,9 @@ everything is what `nexus run` does.
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from demo_producer import Faults, Record, Truth, records
 from flows.production import Say
@@ -34,7 +35,8 @@ _BATCH, _CALLS = (
 
 def run(data: Path, count: int, seed: int, say: Say) -> None:
     """The whole demo. What it makes stays in the data folder."""
-    settings, is_first = _fresh_namespace(data, count)
+    batch = min(_BATCH, max(1, count // _CALLS))
+    settings, is_first = fresh_namespace(data, "demo", {"batch": batch})
     stop = Stop()
     stop.on_signals()
     say(f"Everything is kept in {data.resolve()}, under the namespace {settings.namespace}.")
@@ -54,21 +56,22 @@ def run(data: Path, count: int, seed: int, say: Say) -> None:
             say(line)
 
 
-def _fresh_namespace(data: Path, count: int) -> tuple[Settings, bool]:
-    """The settings of a namespace that nobody used in this folder, and whether it is the folder's first."""
+def fresh_namespace(data: Path, name: str, settings: Mapping[str, Any]) -> tuple[Settings, bool]:
+    """The settings of a namespace that nobody used in this folder, called so or nearly so, and whether it is
+    the first of its name.
+    """
     make_folder(data)
-    names = itertools.chain(["demo"], (f"demo-{number}" for number in itertools.count(2)))
-    for name in names:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    for each in names:
         try:
-            (data / name).mkdir(mode=0o700)
+            (data / each).mkdir(mode=0o700)
         except FileExistsError:
             continue
         except OSError as error:
             raise SettingsError(
                 f"cannot keep data in {data}: {error.strerror}; choose another --data"
             ) from error
-        batch = min(_BATCH, max(1, count // _CALLS))
-        return Settings(namespace=name, data=data, batch=batch), name == "demo"
+        return Settings.model_validate({"namespace": each, "data": data, **settings}), each == name
     raise AssertionError("the numbers do not end")
 
 
@@ -79,7 +82,7 @@ def _append(stream: Iterable[Record], count: int, log: SegmentedLog, truth: Trut
                 return
             for record in piece:
                 truth.note(record, decode(_message(record), None).events)
-            log.append([_line(record) for record in piece])
+            log.append([encoded(record) for record in piece])
             show(done)
 
 
@@ -90,7 +93,8 @@ def _pieces(stream: Iterable[Record]) -> Iterator[tuple[int, Sequence[Record]]]:
         yield done, piece
 
 
-def _line(record: Record) -> bytes:
+def encoded(record: Record) -> bytes:
+    """A record as a line of the input log."""
     return encode_record(
         record.value, ingested_at_ms=record.ingested_at_ms, key=record.key, headers=record.headers
     )

@@ -186,7 +186,7 @@ class RedisStore:
             register(script("hash", "records", "places", "page")),
         )
         self._profile = register(script("hash", "records", "facts", "places", "persons", "profile"))
-        self._profiles_page = register(script("hash", "records", "places", "profiles_page"))
+        self._profiles_page = register(script("hash", "records", "facts", "places", "profiles_page"))
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         self._enact = register(script("order", "enact"))
         with translated():

@@ -17,7 +17,7 @@ from resolver import redis_store
 from resolver.redis_store import ONE_CALL
 from resolver.restructure import Restructuring
 from schemas.transitions import StateCorrected, StateEntered, StateExited, TraitChanged
-from tests.resolver.histories import Pair, Said
+from tests.resolver.histories import Pair, Said, key_of
 from tests.resolver.profile_histories import STATED, S, Step, Tick, a_history, an_event
 from tests.resolver.test_facts import said, who
 
@@ -294,6 +294,7 @@ def test_what_a_fact_costs_does_not_depend_on_how_many_came_before(client: "redi
     pair.learn([paying(5_000, "late", "user_id=a")])
     client.hset(pair.keys.timelines, mapping=missing)
     pair.agree()
+    read_whole(pair)
     pair.learn([paying(7, "late", "user_id=a", at=6_000)])
     pair.agree()
 
@@ -310,6 +311,15 @@ def test_a_late_fact_corrects_no_more_than_it_changes(
     found = [one for one in told(pair, StateCorrected) if one.state_name == "paying"]
     assert [(one.replaced.state_entered_at[17:19], len(one.intervals)) for one in found] == [("02", 3)]
     pair.agree()
+
+
+def read_whole(pair: Pair) -> None:
+    """Assert that readers see all of a timeline, wherever it lies."""
+    (profile,) = pair.reference.answer(pair.now_ms).profiles.values()
+    found = pair.store.profile(key_of("user_id=a"))
+    _, _, (met,) = pair.store.profiles_page(0)
+    assert found is not None
+    assert len(found.timelines["paying"]) == len(met.timelines["paying"]) == len(profile.timelines["paying"])
 
 
 def test_all_at_once_or_one_by_one(client: "redis.Redis") -> None:
