@@ -6,6 +6,7 @@ is decided here: which states the rules take, what an event sets by a trigger, w
 
 import json
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -26,6 +27,8 @@ from resolver.profiles import (
 )
 from resolver.store import Shape
 from schemas.events import Event, Participant
+from schemas.events import Membership as Member
+from schemas.events import StateFact as Sent
 from schemas.formula import lua_text
 from schemas.identifiers import ENTITY_TYPES, EntityType, entity_id
 from schemas.rules import Rules
@@ -45,13 +48,40 @@ class Mentioned(NamedTuple):
 
 
 class _Meant(NamedTuple):
-    """What the rules make of an event for participants of a type and role: packed states with a fixed value,
-    (state, measurement) of the others, and packed names of runs.
+    """What the rules make of an event for participants of a type and role: (state, value) of those with a
+    fixed value, (state, measurement) of the others, and packed names of runs.
     """
 
-    states: tuple[bytes, ...]
+    states: tuple[tuple[str, bytes], ...]
     measured: tuple[tuple[str, str], ...]
     runs: tuple[bytes, ...]
+
+
+class _Said(NamedTuple):
+    """What an event says of participants by their refs, and the value that counts of each measurement."""
+
+    states: Mapping[str | None, Sequence[Sent]]
+    memberships: Mapping[str | None, Sequence[Member]]
+    measured: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, event: Event) -> "_Said":
+        """Sorted once, however many participants there are."""
+        states: dict[str | None, list[Sent]] = defaultdict(list)
+        memberships: dict[str | None, list[Member]] = defaultdict(list)
+        measured: dict[str, bytes] = {}
+        for state in event.states:
+            states[state.of].append(state)
+        for member in event.memberships:
+            memberships[member.person].append(member)
+        for each in event.measurements:
+            value = _value_of(Value(None, each.value))
+            measured[each.name] = max(value, measured.get(each.name, value))
+        return cls(states, memberships, measured)
+
+    def of_nobody(self) -> "_Said":
+        """The same for participants whom nothing else in the event names."""
+        return _Said({}, {}, self.measured)
 
 
 class Packer:
@@ -64,31 +94,36 @@ class Packer:
     def messages(self, event: Event, mentioned: Sequence[Mentioned]) -> Iterator[bytes]:
         """One message for each of the links that the event says something of."""
         by_ref = {one.participant.ref: one for one in mentioned}
+        said = _Said.of(event)
         for one in mentioned:
-            sections = self._sections(event, one, by_ref)
+            is_named = by_ref[one.participant.ref] is one  # those without a ref are not
+            sections = self._sections(event, one, said if is_named else said.of_nobody(), by_ref)
             if any(sections):
                 yield _head(event, one.shape) + b"".join(map(_section, sections))
 
     def _sections(
-        self, event: Event, one: Mentioned, by_ref: dict[str | None, Mentioned]
+        self, event: Event, one: Mentioned, said: "_Said", by_ref: Mapping[str | None, Mentioned]
     ) -> tuple[list[bytes], ...]:
         participant = one.participant
         meant = self._meant(event.event_name, event.source, participant.entity_type, participant.role)
         traits = [_sized(name) + _long(canonical(value)) for name, value in participant.traits.items()]
         states = list(meant.states)
-        for name, measurement in meant.measured:
-            numbers = (each.value for each in event.measurements if each.name == measurement)
-            states += (_state(name, Value(None, number)) for number in numbers)
-        for state in event.states:
-            if by_ref.get(state.of) is one and self._rules.accepts(state, participant.entity_type) is None:
-                value = Value(state.state_value, state.state_numeric_value)
-                states.append(_state(state.state_name, value))
+        states += (
+            (name, said.measured[measurement])
+            for name, measurement in meant.measured
+            if measurement in said.measured
+        )
+        states += (
+            (state.state_name, _value_of(Value(state.state_value, state.state_numeric_value)))
+            for state in said.states.get(participant.ref, ())
+            if self._rules.accepts(state, participant.entity_type) is None
+        )
         memberships = [
             _sized(_membership(group.shape, each.role)) + (b"\1" if each.ended else b"\0")
-            for each in event.memberships
-            if by_ref.get(each.person) is one and (group := by_ref.get(each.group)) is not None
+            for each in said.memberships.get(participant.ref, ())
+            if (group := by_ref.get(each.group)) is not None
         ]
-        return traits, states, list(meant.runs), memberships
+        return traits, _last_of_each(states), list(meant.runs), memberships
 
     def _make_meant(self, event_name: str, source: str, entity_type: EntityType, role: str | None) -> _Meant:
         states, measured = [], []
@@ -101,7 +136,7 @@ class Packer:
             if is_meant and trigger.measurement is not None:
                 measured.append((state.state_name, trigger.measurement))
             elif is_meant:
-                states.append(_state(state.state_name, Value(trigger.value)))
+                states.append((state.state_name, _value_of(Value(trigger.value))))
         runs = [
             _sized(run)
             for state in self._rules.states_of(entity_type)
@@ -147,7 +182,7 @@ def _head(event: Event, shape: Shape) -> bytes:
 
 
 def _section(entries: list[bytes]) -> bytes:
-    return _LENGTH.pack(len(entries)) + b"".join(entries)
+    return _LONG.pack(len(entries)) + b"".join(entries)
 
 
 def _sized(text: str | bytes) -> bytes:
@@ -159,9 +194,17 @@ def _long(data: bytes) -> bytes:
     return _LONG.pack(len(data)) + data
 
 
-def _state(name: str, value: Value) -> bytes:
+def _value_of(value: Value) -> bytes:
     number = None if value.number is None else value.number + 0.0  # there is one zero
-    return _sized(name) + _sized(value_bytes(Value(value.text, number)))
+    return value_bytes(Value(value.text, number))
+
+
+def _last_of_each(states: Iterable[tuple[str, bytes]]) -> list[bytes]:
+    """Of what one event says of a state only the last counts, whatever else is said: it goes by the value."""
+    last: dict[str, bytes] = {}
+    for name, value in states:
+        last[name] = max(value, last.get(name, value))
+    return [_sized(name) + _sized(value) for name, value in last.items()]
 
 
 def _membership(group: Shape, role: str | None) -> bytes:
@@ -231,28 +274,28 @@ def unpack_facts(record: bytes) -> FactsRecord:
     keys = _keys(cursor)
     traits = tuple(
         TraitFact(cursor.sized().decode(), _origin(cursor), cursor.take(cursor.number(4)))
-        for _ in range(cursor.number(2))
+        for _ in range(cursor.number(4))
     )
     states: list[StateFact] = []
     older = {}
-    for _ in range(cursor.number(2)):
+    for _ in range(cursor.number(4)):
         name = cursor.sized().decode()
-        if chunks := tuple(cursor.number(4) for _ in range(cursor.number(2))):
+        if chunks := tuple(cursor.number(4) for _ in range(cursor.number(4))):
             older[name] = Older(chunks, _origin(cursor), _state_value(cursor), _instant(cursor))
         states += _listed(name, cursor, cursor.number(4))
     runs = {}
-    for _ in range(cursor.number(2)):
+    for _ in range(cursor.number(4)):
         name, count = cursor.sized().decode(), cursor.number(4)
         runs[name] = tuple(Run(_instant(cursor), _instant(cursor)) for _ in range(count))
     memberships = {}
-    for _ in range(cursor.number(2)):
+    for _ in range(cursor.number(4)):
         named = Cursor(cursor.sized())
         group = _keys(named), unpack_role(named.data[named.at :])
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
     known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
     current = {}
-    for _ in range(cursor.number(2) if cursor.more() else 0):
+    for _ in range(cursor.number(4) if cursor.more() else 0):
         name = cursor.sized().decode()
         current[name] = _instant(cursor)
     timer_ms = unpack_instant(timer) if any(timer) else None

@@ -5,17 +5,17 @@
 -- happened, its source, NUL, its event id: its byte order is the order of facts. Values are canonical JSON.
 --
 -- Facts record: 1 byte count, times: 16 bytes identifier key of the link (of an entity: none); then
---   traits       2 bytes count, times: sized name, sized origin, 4 bytes length + value: the last of each name and source
---   states       2 bytes count, times: sized state, what is older, 4 bytes count, times: sized origin, sized value, in order
---     older      2 bytes count, times: 4 bytes chunk; if there are any, of the last one: sized origin, sized value, 7 bytes
+--   traits       4 bytes count, times: sized name, sized origin, 4 bytes length + value: the last of each name and source
+--   states       4 bytes count, times: sized state, what is older, 4 bytes count, times: sized origin, sized value, in order
+--     older      4 bytes count, times: 4 bytes chunk; if there are any, of the last one: sized origin, sized value, 7 bytes
 --                since when that was the value
---   runs         2 bytes count, times: sized name, 4 bytes count, times: first and last instant, in order
---   memberships  2 bytes count, times: sized name, sized first origin, sized last origin, 1 byte whether that ended it
+--   runs         4 bytes count, times: sized name, 4 bytes count, times: first and last instant, in order
+--   memberships  4 bytes count, times: sized name, sized first origin, sized last origin, 1 byte whether that ended it
 --   sized: 2 bytes length + text.  A run's name: `s` what starts or counts, `u` what is awaited, and the state.  A membership's
 --   name: 1 byte count, times: 16 bytes identifier key of the group's link; then the role: '\0' none, '\1' + text
 -- An entity's record goes on with 7 bytes instant at which a timer is set (0: none), and what consumers know of its
 --   memberships: 4 bytes count, times: sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when;
---   then 2 bytes count, times: sized name of a derived state that is current, since when; kept where something is older.
+--   then 4 bytes count, times: sized name of a derived state that is current, since when; kept where something is older.
 --
 -- TIMELINES  chunk number -> facts of one state as in `states`: what is older than the last few dozen, which most facts and
 --            most questions do not reach
@@ -56,15 +56,15 @@ do
     local function sized()
       return text(number('>I2', 2))
     end
-    for _ = 1, number('>I2', 2) do
+    for _ = 1, number('>I4', 4) do
       local name, origin, value = sized(), sized(), text(number('>I4', 4))
       set.traits[name] = set.traits[name] or {}
       set.traits[name][facts.source_of(origin)] = {origin = origin, value = value}
     end
-    for _ = 1, number('>I2', 2) do
+    for _ = 1, number('>I4', 4) do
       local list = {}
       set.states[sized()] = list
-      for i = 1, number('>I2', 2) do
+      for i = 1, number('>I4', 4) do
         list.older = list.older or {}
         list.older[i] = number('>I4', 4)
         set.loaded[#set.loaded + 1] = list.older[i]
@@ -72,12 +72,12 @@ do
       if list.older then list.last, list.value, list.entered = sized(), sized(), number('>I7', 7) end
       for i = 1, number('>I4', 4) do list[i] = {origin = sized(), value = sized()} end
     end
-    for _ = 1, number('>I2', 2) do
+    for _ = 1, number('>I4', 4) do
       local list = {}
       set.runs[sized()] = list
       for i = 1, number('>I4', 4) do list[i] = {number('>I7', 7), number('>I7', 7)} end
     end
-    for _ = 1, number('>I2', 2) do
+    for _ = 1, number('>I4', 4) do
       set.memberships[sized()] = {first = sized(), last = sized(), has_ended = text(1) == '\1'}
     end
     if at > #record then return set end
@@ -86,7 +86,7 @@ do
       local name, since = sized(), number('>I7', 7)
       set.known[name] = {since = since, ended = text(1) == '\1' and number('>I7', 7) or nil}
     end
-    for _ = 1, number('>I2', 2) do set.current[sized()] = number('>I7', 7) end
+    for _ = 1, number('>I4', 4) do set.current[sized()] = number('>I7', 7) end
     return set
   end
 
@@ -106,7 +106,7 @@ do
       for name, entry in pairs(entries) do count = count + write(name, entry) end
       parts[place] = pack(format, count)
     end
-    section(set.traits, '>I2', function(name, by_source)
+    section(set.traits, '>I4', function(name, by_source)
       local count = 0
       for _, one in pairs(by_source) do
         add(sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value)
@@ -114,21 +114,21 @@ do
       end
       return count
     end)
-    section(set.states, '>I2', function(name, list)
+    section(set.states, '>I4', function(name, list)
       local older = list.older or {}
-      add(sized(name) .. pack('>I2', #older))
+      add(sized(name) .. pack('>I4', #older))
       for _, chunk in ipairs(older) do add(pack('>I4', chunk)) end
       if list.older then add(sized(list.last) .. sized(list.value) .. pack('>I7', list.entered)) end
       add(pack('>I4', #list))
       for _, one in ipairs(list) do add(sized(one.origin) .. sized(one.value)) end
       return 1
     end)
-    section(set.runs, '>I2', function(name, list)
+    section(set.runs, '>I4', function(name, list)
       add(sized(name) .. pack('>I4', #list))
       for _, run in ipairs(list) do add(pack('>I7I7', run[1], run[2])) end
       return 1
     end)
-    section(set.memberships, '>I2', function(name, one)
+    section(set.memberships, '>I4', function(name, one)
       add(sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'))
       return 1
     end)
@@ -138,7 +138,7 @@ do
         add(sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'))
         return 1
       end)
-      section(facts.has_older(set) and set.current or {}, '>I2', function(name, entered)
+      section(facts.has_older(set) and set.current or {}, '>I4', function(name, entered)
         add(sized(name) .. pack('>I7', entered))
         return 1
       end)

@@ -13,7 +13,7 @@ do
       return string.sub(message, at - length, at - 1)
     end
     local function each(list, read)
-      for i = 1, number('>I2', 2) do list[i] = read() end
+      for i = 1, number('>I4', 4) do list[i] = read() end
     end
     local function name()
       return text(number('>I2', 2))

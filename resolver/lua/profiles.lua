@@ -9,10 +9,10 @@
 --
 -- A message of facts: 16 bytes link handle, 1 byte entity type, 1 byte count, times: 16 bytes identifier key;
 --   7 bytes instant at which it happened, sized log position, then
---   2 bytes count, times: sized trait, 4 bytes length + value
---   2 bytes count, times: sized state, sized value
---   2 bytes count, times: sized name of a run
---   2 bytes count, times: sized name of a membership, 1 byte whether it ends it
+--   4 bytes count, times: sized trait, 4 bytes length + value
+--   4 bytes count, times: sized state, sized value
+--   4 bytes count, times: sized name of a run
+--   4 bytes count, times: sized name of a membership, 1 byte whether it ends it
 -- or 16 bytes link handle, '=', 1 byte count, times: 16 bytes identifier key; 16 bytes handle of a link whose facts are also
 --   those of this one
 --

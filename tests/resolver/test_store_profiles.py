@@ -313,6 +313,23 @@ def test_a_late_fact_corrects_no_more_than_it_changes(
     pair.agree()
 
 
+def test_of_what_an_event_says_of_a_state_the_last_counts(client: "redis.Redis") -> None:
+    """However often it says something: an event as large as messages may be is no load."""
+    pair = Pair(client, rules=DEFAULTS)
+    many = [{"name": "seats", "value": value} for value in range(20_000)]
+    pair.learn([said(1, who("user_id=a"), name="seated", measurements=many)])
+    assert [one[:2] for one in quiet(pair)] == [("entered", "seats")]
+    pair.agree()
+
+
+def test_an_event_may_have_very_many_traits(client: "redis.Redis") -> None:
+    """As many as a message has room for."""
+    pair = Pair(client, rules=DEFAULTS)
+    pair.learn([said(1, who("user_id=a", traits={f"{number:x}": 1 for number in range(70_000)}))])
+    assert len(told(pair, TraitChanged)) == 70_000
+    pair.agree()
+
+
 def read_whole(pair: Pair) -> None:
     """Assert that readers see all of a timeline, wherever it lies."""
     (profile,) = pair.reference.answer(pair.now_ms).profiles.values()
