@@ -263,15 +263,25 @@ class RedisStore:
         return Ticked(reply[1], reply[2], reply[3] == b"1")
 
     def sum_up(self, messages: Sequence[bytes]) -> None:
-        """Sum up facts that a restructuring in bounded calls left, as `lua/sum_up.lua` reads it."""
+        """Sum up facts that a restructuring in bounded calls left, as `lua/sum_up.lua` reads it.
+
+        Raises StoreUnavailable while the outbox is full, SettingsError when other rules are in force than
+        can be taken over.
+        """
+        with translated():
+            while (reply := self._summed_up(messages))[0] == b"rules":
+                if not self.take_rules():
+                    raise SettingsError(
+                        "other rules are in force than those of these settings: set them, and start anew"
+                    )
+        if reply[0] == b"full":
+            raise StoreUnavailable("the outbox is full: profiles are summed up once it is published")
+
+    def _summed_up(self, messages: Sequence[bytes]) -> Any:
         rules, packed_rules, apply = self._in_force
         limit = 2 * self._outbox_limit  # what a restructuring tells has no batch that could wait
         arguments = [0, limit, rules.version, packed_rules, "sum", b"", self._one_call, len(messages)]
-        with translated():
-            while (reply := apply(self._keys.apply, [*arguments, *messages]))[0] != b"applied":
-                if reply[0] == b"full":
-                    raise StoreUnavailable("the outbox is full: profiles are summed up once it is published")
-                self.take_rules()
+        return apply(self._keys.apply, [*arguments, *messages])
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""
@@ -674,8 +684,12 @@ class RedisStore:
         return tuple(key for key, record in zip(asked, nodes, strict=True) if _is_out(key, record))
 
     def _handles(self, node: NodeRecord) -> Iterator[bytes]:
-        yield from node.links
-        waiting = [node.older]
+        return self.listed(node.links, node.older)
+
+    def listed(self, recent: Iterable[bytes], older: int) -> Iterator[bytes]:
+        """The entries of a list: those of its record, and those in its chunks (0: none)."""
+        yield from recent
+        waiting = [older]
         while waiting:
             record = self._redis.hget(self._keys.chunks, waiting.pop() or "0")
             if record is not None:

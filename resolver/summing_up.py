@@ -11,16 +11,10 @@ from typing import Any
 import redis
 
 from resolver.keys import Keys
-from resolver.packing import (
-    SlotRecord,
-    pack_count,
-    sixteens,
-    unpack_chunk,
-    unpack_node,
-    unpack_slot,
-)
+from resolver.packing import pack_count, sixteens, unpack_node, unpack_slot
 from resolver.redis_store import RedisStore
 from resolver.region import pages
+from schemas.errors import StoreCorrupt
 
 _MOST = 2_000  # handles in a call
 _ERASED = 500  # keys in a call
@@ -66,9 +60,10 @@ class SummingUp:
         small: list[bytes] = []
         for (slot, noted), record in zip(page, records, strict=True):
             if record is None:
+                self._gone(slot)
                 continue
             entity, head = unpack_slot(record), b"s" + pack_count(int(slot), 4) + noted[4:8]
-            members = list(self._members(entity))
+            members = list(self._store.listed(entity.members, entity.older))
             if entity.entity_type == "group":
                 self._tell_staff(members, noted[8:], ())
             handles = [handle for handle in self._handles(members) if handle not in dropped]
@@ -82,9 +77,10 @@ class SummingUp:
         if small:
             self._store.sum_up(small)
 
-    def _members(self, entity: SlotRecord) -> Iterator[bytes]:
-        yield from entity.members
-        yield from self._chunks(entity.older)
+    def _gone(self, slot: bytes) -> None:
+        """What is no longer there became part of another entity meanwhile, which is then noted instead."""
+        if self._redis.hexists(self._keys.unsummed, slot):
+            raise StoreCorrupt(f"the entity in slot {slot.decode()} is to be summed up and not there")
 
     def _handles(self, keys: Iterable[bytes]) -> Iterator[bytes]:
         """The handles of the links of some identifiers, each once."""
@@ -94,8 +90,7 @@ class SummingUp:
             for key, record in zip(page, records, strict=True):
                 if record is not None:
                     node = unpack_node(key, record)
-                    found |= dict.fromkeys(node.links)
-                    found |= dict.fromkeys(self._chunks(node.older))
+                    found |= dict.fromkeys(self._store.listed(node.links, node.older))
         return iter(found)
 
     def _tell_staff(self, keys: Iterable[bytes], cause: bytes, erased: Iterable[bytes]) -> None:
@@ -106,16 +101,7 @@ class SummingUp:
         for page in pages(keys):
             for record in self._redis.hmget(self._keys.staff, page):
                 if record is not None:
-                    handles |= dict.fromkeys(sixteens(record[4:]))
-                    handles |= dict.fromkeys(self._chunks(int.from_bytes(record[:4], "big")))
+                    older = int.from_bytes(record[:4], "big")
+                    handles |= dict.fromkeys(self._store.listed(sixteens(record[4:]), older))
         for page in pages(handles):
             self._store.sum_up([head + b"".join(page)])
-
-    def _chunks(self, chunk: int) -> Iterator[bytes]:
-        waiting = [chunk]
-        while waiting:
-            record = self._redis.hget(self._keys.chunks, waiting.pop() or "0")
-            if record is not None:
-                found = unpack_chunk(record)
-                yield from found.entries
-                waiting += (found.left, found.right)

@@ -138,13 +138,8 @@ do
   end
 
   function profiles.persons_of(handles)
-    local lists, found = {}, {}
-    profiles.read_said(handles)
-    for _, handle in ipairs(handles) do
-      if profiles.said[handle] then lists[#lists + 1] = profiles.said[handle].keys end
-    end
-    profiles.read_homes(lists)
-    for _, keys_of in ipairs(lists) do found[profiles.home_of(keys_of) or 0] = true end
+    local found = {}
+    for _, keys in ipairs(profiles.read_links_of(handles)) do found[profiles.home_of(keys) or 0] = true end
     found[0] = nil
     return in_order(found)
   end

@@ -121,6 +121,17 @@ do
     return slot and slot ~= 0 and home(slot) or nil
   end
 
+  -- Reads what is said of links, and where their identifiers are; the keys of each link that something is said of.
+  function profiles.read_links_of(handles)
+    local lists = {}
+    profiles.read_said(handles)
+    for _, handle in ipairs(handles) do
+      if profiles.said[handle] then lists[#lists + 1] = profiles.said[handle].keys end
+    end
+    profiles.read_homes(lists)
+    return lists
+  end
+
   local function priority_of(key)
     local name
     if number_of[key] or nodes[key] then name = name_of(key) else name = string.sub(name_in(redis.call('HGET', NODES, key)), 3) end

@@ -15,16 +15,7 @@ do
     return handles
   end
 
-  local function keys_of(handles)
-    profiles.read_said(handles)
-    local lists = {}
-    for _, handle in ipairs(handles) do
-      if profiles.said[handle] then lists[#lists + 1] = profiles.said[handle].keys end
-    end
-    profiles.read_homes(lists)
-  end
-
-  local function tell(slot, one)
+  local function tell_all(slot, one)
     profiles.read_sums({one.ref})
     load_slots({slot}, true)
     local old, set, entity = profiles.sums[one.ref] or EMPTY, profiles.sums[slot] or facts.empty(), slots[slot]
@@ -43,7 +34,7 @@ do
     local one = profiles.unsummed[slot]
     if not one or one.token ~= token then return end
     local handles = handles_from(message, 11)
-    keys_of(handles)
+    profiles.read_links_of(handles)
     for _, handle in ipairs(handles) do
       local set = profiles.said[handle]
       if set and profiles.home_of(set.keys) == slot then
@@ -52,7 +43,7 @@ do
         profiles.is_summed[slot] = true
       end
     end
-    if is_last == 1 then tell(slot, one) end
+    if is_last == 1 then tell_all(slot, one) end
   end
 
   local function persons(message)

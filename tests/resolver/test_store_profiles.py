@@ -14,10 +14,15 @@ import pytest
 import redis
 
 from resolver import redis_store
-from resolver.redis_store import ONE_CALL
+from resolver.packing import pack_unsummed
+from resolver.redis_store import ONE_CALL, Durability, RedisStore
 from resolver.restructure import Restructuring
+from resolver.store import Applied, Move
+from resolver.summing_up import SummingUp
+from schemas.errors import SettingsError, StoreCorrupt
+from schemas.rules import Rules
 from schemas.transitions import StateCorrected, StateEntered, StateExited, TraitChanged
-from tests.resolver.histories import Pair, Said, key_of
+from tests.resolver.histories import KEYRING, Pair, Said, key_of
 from tests.resolver.profile_histories import STATED, S, Step, Tick, a_history, an_event
 from tests.resolver.test_facts import said, who
 
@@ -360,3 +365,25 @@ def facts_of(client: "redis.Redis", batches: Sequence[Sequence[Any]]) -> Any:
     pair.agree()
     records: Any = client.hgetall(pair.keys.said)
     return {handle: sorted(record) for handle, record in records.items()}
+
+
+def test_summing_up_goes_on_under_rules_that_came_meanwhile(client: "redis.Redis") -> None:
+    """Rules that come into force between two of its calls are taken over; those that cannot be, said."""
+    pair = Pair(client, rules=DEFAULTS)
+    other = RedisStore(client, "test", KEYRING, Durability(ephemeral=True), rules=DEFAULTS)
+    rules = Rules.from_data({**DEFAULTS.as_data(), "internal_domains": ["x.test"]})
+    assert isinstance(other.enact(Move("control", 0, None, 1), rules, b"\0" * 6 + b"operator\0o1"), Applied)
+    pair.store.sum_up([])
+    assert pair.store.rules == rules
+    client.hset(pair.keys.meta, mapping={"rules": "unknown", "rules_by": ""})
+    client.hdel(pair.keys.meta, "rules_by")
+    with pytest.raises(SettingsError, match="other rules are in force"):
+        pair.store.sum_up([])
+
+
+def test_what_is_to_be_summed_up_and_not_there_is_no_endless_loop(client: "redis.Redis") -> None:
+    """A store that somebody has damaged is said to be so."""
+    pair = Pair(client, rules=DEFAULTS)
+    client.hset(pair.keys.unsummed, "77", pack_unsummed(0, 1, b"\0" * 6 + b"test\0e1"))
+    with pytest.raises(StoreCorrupt, match="slot 77"):
+        SummingUp(client, pair.keys, pair.store).run()
