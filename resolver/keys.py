@@ -191,6 +191,11 @@ class Keys:
         return self._key("unsummed")
 
     @property
+    def watched(self) -> str:
+        """HASH link handle -> what came to a link since a repair looks at it; `f` and the handle -> facts."""
+        return self._key("watched")
+
+    @property
     def notices_cursor(self) -> str:
         """HASH `topic/partition` -> how far notifications have read it: offset, generation, number; `id` ->
         the topic's id; `digest` -> when the next one is due, and what was counted when the last one was made.
@@ -251,6 +256,7 @@ class Keys:
             self.timers,
             self.unsummed,
             self.timelines,
+            self.watched,
         ]
 
     @property

@@ -138,7 +138,7 @@ class Answer:
     @cached_property
     def vanished(self) -> frozenset[bytes]:
         """Identifiers that no link names any more."""
-        others = self.bereft - self.erased - self.ruled
+        others = (self.bereft | self.unsettled.keys() & self.region.nodes.keys()) - self.erased - self.ruled
         return frozenset(key for key in others if not self.region.links_of[key] - self.dropped)
 
     @cached_property
@@ -391,7 +391,7 @@ class Answer:
         self.transitions.append(cause.emit(kind, key, rest))
         if kind in (MERGED, RELABELLED):
             self._steps.append((cause.entity_type, rest[:16], key if kind == RELABELLED else None))
-        elif kind == ERASED:
+        elif kind in (ERASED, CREATED):  # an id that is created begins anew, whatever was known under it
             self._steps.append((cause.entity_type, key, None))
         self._told_by = cause.position
 

@@ -47,6 +47,7 @@ from resolver.store import (
     Change,
     Command,
     Cursor,
+    Cut,
     Entity,
     Erased,
     Fenced,
@@ -72,6 +73,7 @@ from schemas.transitions import QuarantineReason, Transition, from_json
 log = logging.getLogger("nexus.store")
 
 SCHEMA_VERSION = "3"
+_WATCHED_S = 3600
 ONE_CALL = 25_000
 """Identifiers and links that one call may restructure."""
 
@@ -83,6 +85,7 @@ _APPLY_PARTS = (
     "carried",
     "fence",
     "known",
+    "watched",
     "records",
     "load",
     "lists",
@@ -116,6 +119,9 @@ _APPLY_PARTS = (
     "learn",
     "tick",
     "sum_up",
+    "do",
+    "amend",
+    "end",
     "main",
     "write",
 )
@@ -189,6 +195,7 @@ class RedisStore:
         self._profiles_page = register(script("hash", "records", "facts", "places", "profiles_page"))
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         self._enact = register(script("order", "enact"))
+        self._watch = register(script("watch"))
         with translated():
             refuse_unsafe_server(client, durability)
             self._open(script("open"))
@@ -269,7 +276,7 @@ class RedisStore:
         can be taken over.
         """
         with translated():
-            while (reply := self._summed_up(messages))[0] == b"rules":
+            while (reply := self._with_messages("sum", messages))[0] == b"rules":
                 if not self.take_rules():
                     raise SettingsError(
                         "other rules are in force than those of these settings: set them, and start anew"
@@ -277,11 +284,56 @@ class RedisStore:
         if reply[0] == b"full":
             raise StoreUnavailable("the outbox is full: profiles are summed up once it is published")
 
-    def _summed_up(self, messages: Sequence[bytes]) -> Any:
+    def _with_messages(self, mode: str, messages: Sequence[bytes]) -> Any:
         rules, packed_rules, apply = self._in_force
         limit = 2 * self._outbox_limit  # what a restructuring tells has no batch that could wait
-        arguments = [0, limit, rules.version, packed_rules, "sum", b"", self._one_call, len(messages)]
+        arguments = [0, limit, rules.version, packed_rules, mode, b"", self._one_call, len(messages)]
         return apply(self._keys.apply, [*arguments, *messages])
+
+    def watch(self, handles: Sequence[bytes]) -> Cut:
+        """Note from now on what comes to these links, and say what is true of the store at that instant.
+
+        For an hour at most, or until `unwatch`.
+        """
+        keys = self._keys
+        with translated():
+            found = self._watch([keys.watched, keys.meta, keys.offsets], [_WATCHED_S, *handles])
+        generation, number, now, version, *offsets = found
+        fields = zip(offsets[::2], offsets[1::2], strict=True)
+        return Cut(
+            {parse_partition_field(field.decode()): int(offset) for field, offset in fields},
+            Cursor(int(generation), int(number)),
+            int(now or 0),
+            version.decode(),
+        )
+
+    def erasures(self) -> Mapping[bytes, bytes]:
+        """Every erased identifier key, with the log position of its erasure."""
+        found: dict[bytes, bytes] = {}
+        with translated():
+            for key, record in self._redis.hscan_iter(self._keys.marks, count=1000):
+                found.update((key, mark.position) for mark in unpack_marks(record) if mark.what == "e")
+        return found
+
+    def is_ruled(self) -> bool:
+        """Whether the rules of this store are those in force."""
+        with translated():
+            version = self._redis.hget(self._keys.meta, "rules")
+        return (version or b"").decode() == self.rules.version
+
+    def unwatch(self) -> None:
+        """Note nothing any more."""
+        with translated():
+            self._redis.unlink(self._keys.watched)
+
+    def amend(self, messages: Sequence[bytes]) -> bool:
+        """Set right what the log says otherwise, as `lua/amend.lua` reads it.
+
+        False, and nothing done, while a restructuring is under way, or when other rules are in force.
+        """
+        with translated():
+            reply = self._with_messages("amend", messages)
+        return bool(reply[0] == b"applied")
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""

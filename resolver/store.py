@@ -152,6 +152,17 @@ class Cursor(NamedTuple):
     number: int
 
 
+class Cut(NamedTuple):
+    """What is true of a store at one instant: the offsets behind which all that was read lies, the last
+    transition, as of when timed states are (`now`, ms since 1970), and the version of the rules in force.
+    """
+
+    offsets: Mapping[tuple[str, int], int]
+    sequence: Cursor
+    now_ms: int
+    rules: str
+
+
 class Change(NamedTuple):
     """One identity change of an entity id, as `history` tells it. `moved`: how many identifiers, or 0."""
 

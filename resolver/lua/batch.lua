@@ -2,10 +2,12 @@
 --
 -- KEYS   1 nodes 2 links 3 slots 4 chunks 5 synonyms 6 history 7 meta 8 offsets (HASH each)  9 outbox (STREAM)
 --        10 marks 11 quarantine 12 suspended 13 pending 14 unsettled (HASH each)  15 touched (SET)  16 moving (HASH)
---        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)  22 unsummed 23 timelines (HASH each)
+--        17 redact (SET)  18 said 19 profiles 20 staff (HASH each)  21 timers (ZSET)  22 unsummed 23 timelines
+--        24 watched (HASH each)
 -- ARGV   1 number of partitions m   2 most transitions the outbox may hold   3 version of the rules   4 rules, packed
 --        5 'dry' for a preview, 'later' to leave restructurings to bounded calls, 'tick' to let time go by, 'sum'
---          to sum up what was left (then messages of `sum_up` follow, and nothing else), else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
+--          to sum up what was left (then messages of `sum_up` follow, and nothing else), 'amend' to set right what the log
+--          says otherwise (then messages of `amend` do), else ''   6 an operator event, packed, or ''   7 most records one restructuring may read
 --        8 number of messages of facts f; of a tick the instant (ms) that `now` may not pass, or ''
 --        then m times: partition field, offset expected ('' for none), next offset
 --        then n link handles (16 bytes each), then n link messages, in log order:
@@ -29,7 +31,8 @@
 -- May be run twice with the same arguments: the second run is fenced. It writes last, and the first write (XADD) is the
 -- only one that can be refused.
 local NODES, LINKS, SLOTS, CHUNKS, SYNONYMS, HISTORY, META, OFFSETS, OUTBOX, MARKS, QUARANTINE, SUSPENDED, PENDING,
-  UNSETTLED, TOUCHED, MOVING, REDACT = unpack(KEYS)
+  UNSETTLED, TOUCHED, MOVING, REDACT = unpack(KEYS, 1, 17)
+local watched = {KEY = KEYS[24], is_amending = ARGV[5] == 'amend'}
 local moves, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local is_dry, is_later, is_tick, operation = ARGV[5] == 'dry', ARGV[5] == 'later', ARGV[5] == 'tick', ARGV[6]
 local most_read = tonumber(ARGV[7])

@@ -51,3 +51,4 @@ redis.call('HLEN', profiles.STAFF)
 redis.call('ZCARD', profiles.TIMERS)
 redis.call('HLEN', profiles.TIMELINES)
 profiles.has_unsummed = redis.call('HLEN', profiles.UNSUMMED) > 0
+watched.is_on = redis.call('HLEN', watched.KEY) > 0

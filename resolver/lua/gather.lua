@@ -180,8 +180,10 @@ do
     load_slots(slot_of)
   end
 
+  local UNKNOWN = string.rep('\255', 6) .. 'unknown\0'
   position_of = function(link)
-    local one = links_at[link]
+    local one = link and links_at[link]
+    if not one then return UNKNOWN end -- its links were lost
     if type(one) == 'table' then return one.position end
     local _, length = struct.unpack('>I6I2', one)
     return string.sub(one, 9, 8 + length)

@@ -26,7 +26,9 @@ local function home(slot)
   if homes[slot] then return homes[slot] end
   way[#way + 1] = slot
   local record = redis.call('HGET', SLOTS, slot)
-  if string.byte(record) == 0 then
+  if not record then
+    homes[slot] = 0 -- lost: who was in it is in no entity
+  elseif string.byte(record) == 0 then
     homes[slot] = home((struct.unpack('>I4', record, 2)))
   else
     reach(slot, record)

@@ -230,6 +230,18 @@ do
     if is_member then profiles.tell_memberships(one, slot, sum.known) end
   end
 
+  -- What a message says of a link, and of nobody else.
+  function profiles.add_to(set, one)
+    for _, trait in ipairs(one.traits) do facts.add_trait(set, trait[1], one.origin, trait[2]) end
+    for _, state in ipairs(one.states) do facts.add_state(set, state[1], one.origin, state[2]) end
+    for _, name in ipairs(one.runs) do facts.add_run(set, name, one.instant, one.instant, profiles.gap_of(name)) end
+    for _, membership in ipairs(one.memberships) do
+      facts.add_membership(set, membership[1], {first = one.origin, last = one.origin, has_ended = membership[2]})
+    end
+  end
+
+  profiles.parse_message, profiles.add_staff = parse_message, add_staff
+
   function profiles.learn()
     local messages, handles, lists, found = {}, {}, {}, {}
     for i = 1, n_facts do

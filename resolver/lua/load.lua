@@ -38,9 +38,20 @@ local function entity_type_of(key)
   return record and entity_type_in(record) or nodes[key].entity_type
 end
 
+-- A slot that was lost: whoever was in it is in no entity, until reconciliation sets that right.
+local function leave_lost()
+  local function is_lost(slot)
+    while slots[slot] and slots[slot].moved_to do slot = slots[slot].moved_to end
+    return slot ~= 0 and not slots[slot]
+  end
+  for _, node in pairs(nodes) do
+    if node and is_lost(node.slot) then node.slot = 0 end
+  end
+end
+
 -- The slots of all nodes that were read, and of some more; or these `only`.
 local function load_slots(more, only)
-  local wanted = {}
+  local wanted, is_any_lost = {}, false
   local function want(slot)
     if slot ~= 0 and not slots[slot] then
       slots[slot] = true
@@ -56,11 +67,14 @@ local function load_slots(more, only)
     wanted = {}
     local records = fetch(SLOTS, asked)
     for i, slot in ipairs(asked) do
-      slots[slot] = parse_slot(records[i])
-      was_senior[slot] = slots[slot].senior
-      if slots[slot].moved_to then want(slots[slot].moved_to) end
+      slots[slot] = records[i] and parse_slot(records[i]) or nil
+      local found = slots[slot]
+      is_any_lost = is_any_lost or not found
+      was_senior[slot] = found and found.senior
+      if found and found.moved_to then want(found.moved_to) end
     end
   end
+  if is_any_lost then leave_lost() end
 end
 
 -- A restructuring may read so many members and links in one call. Above that it ends with LARGE, and nothing was changed.

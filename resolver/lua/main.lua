@@ -32,7 +32,9 @@ end
 
 local function resolve_batch()
   local refusal = resolve_links()
-  if is_summing then
+  if watched.is_amending then
+    watched.amend()
+  elseif is_summing then
     profiles.sum_up()
   elseif not refusal and n_facts > 0 then
     profiles.learn()

@@ -118,7 +118,8 @@ do
     if placed then return placed end
     local slot = bare[key]
     if nodes[key] ~= nil then slot = nodes[key] and nodes[key].slot end
-    return slot and slot ~= 0 and home(slot) or nil
+    slot = slot and slot ~= 0 and home(slot)
+    return slot and slots[slot] and slot or nil
   end
 
   -- Reads what is said of links, and where their identifiers are; the keys of each link that something is said of.

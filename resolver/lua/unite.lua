@@ -3,7 +3,7 @@
 local dirty_nodes, dirty_slots = {}, {}
 
 local function home(slot)
-  while slots[slot].moved_to do slot = slots[slot].moved_to end
+  while slots[slot] and slots[slot].moved_to do slot = slots[slot].moved_to end
   return slot
 end
 

@@ -76,6 +76,7 @@ if job == 'visible' then -- what the new answer said of these is no longer so
 end
 save(PENDING, new_pending)
 save(UNSETTLED, new_unsettled)
+if watched.is_on then watched.note() end
 local noted = #new_touched > 0 and redis.call('SCARD', TOUCHED)
 for i = 1, #new_touched do new_touched[i] = new_touched[i] .. struct.pack('>I4', noted + i) end
 for first = 1, #new_touched, STEP do
