@@ -56,10 +56,17 @@ def load_at(offset: int) -> Load:
     return Load(rows_at(offset), (Step("events", 0, offset or None, offset + 1),), {"events": "id"})
 
 
+def manifest(folder: Path) -> Manifest:
+    """The manifest as it is now."""
+    found = Manifest.read(folder)
+    assert found is not None
+    return found
+
+
 def read(folder: Path, table: str = "nexus_events") -> list[Row]:
     """The rows that DuckDB finds in a table, instants as milliseconds."""
     with duckdb.connect() as session:
-        session.execute((folder / "log.sql").read_text())
+        session.execute(manifest(folder).to_sql(folder))
         columns = (
             f"epoch_ms({one.name})" if one.type == "instant" else one.name for one in tables()[table].columns
         )
@@ -132,7 +139,7 @@ def test_segments_are_put_together(log: SegmentedEventLog, folder: Path) -> None
     for offset in range(100):
         log.load(load_at(offset))
         log.tidy()
-    assert len(Manifest.read(folder).segments) < 16  # type: ignore[union-attr] -- it is there
+    assert len(manifest(folder).segments) < 16
     agree(folder, 100)
 
 
@@ -144,7 +151,7 @@ def test_large_segments_are_left_alone(
     for offset in range(20):
         log.load(load_at(offset))
         log.tidy()
-    assert len(Manifest.read(folder).segments) == 21  # type: ignore[union-attr] -- it is there
+    assert len(manifest(folder).segments) == 21
 
 
 def test_readers_with_an_older_manifest_go_on(log: SegmentedEventLog, folder: Path) -> None:
@@ -167,7 +174,7 @@ def test_former_segments_go(log: SegmentedEventLog, folder: Path, monkeypatch: p
     assert len(list((folder / "segments").iterdir())) > 5
     monkeypatch.setattr(segments, "_GRACE_S", 0.0)
     log.tidy()
-    names = {one.name for one in Manifest.read(folder).segments}  # type: ignore[union-attr] -- it is there
+    names = {one.name for one in manifest(folder).segments}
     assert {path.name for path in (folder / "segments").iterdir()} == names
     agree(folder, 8)
 
@@ -216,7 +223,7 @@ def test_an_erasure_leaves_nothing(seed: int, folder: Path) -> None:
     LogRows(KEYRING, erasures).add_operation(rows, came, erase)
     assert log.load(Load(rows, (Step("control", 0, None, 1),), erased=erasures.positions))
     agree(folder, 20, erasures)
-    known = {one.name for one in Manifest.read(folder).segments}  # type: ignore[union-attr] -- it is there
+    known = {one.name for one in manifest(folder).segments}
     assert {path.name for path in (folder / "segments").iterdir()} == known
     standing = log.open()
     assert standing is not None
@@ -287,7 +294,7 @@ def test_a_full_disk_is_waited_for(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(segments.pq, "write_table", full)
+        patched.setattr("sinks.warehouse.segments.pq.write_table", full)
         with pytest.raises(SinkUnavailable, match="No space left"):
             log.load(load_at(0))
     assert log.load(load_at(0))
