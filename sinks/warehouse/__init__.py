@@ -1,0 +1,1 @@
+"""The event log and the tables made from it: one file for each engine that keeps them."""
