@@ -14,21 +14,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from itertools import groupby
+from itertools import count, groupby, product
 from operator import itemgetter
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from resolver.judge import Conflict, Edge, Partition, judge
+from resolver.profiles import Value, value_bytes
 from resolver.store import Command
 from resolver.words import Words, words
 from schemas.blocked import listed_values
-from schemas.identifiers import Identifier, Keyring
+from schemas.formula import Comparison
+from schemas.identifiers import ENTITY_TYPES, Identifier, Keyring
 from schemas.rules import Rules
+from schemas.states import Activity, StateRules
 from schemas.tables import ColumnType
 
 MAX_RECURSION: Final = 100
-"""How deep a tree is walked down in one round. BigQuery takes 500 steps, Snowflake 100 unless told otherwise."""
+"""How deep a tree is walked down in one round. Snowflake takes 100 steps unless told otherwise."""
 _PRIME: Final = 2**31 - 1
 
 Row = Sequence[Any]
@@ -37,7 +41,7 @@ Cut = Mapping[tuple[str, int], int]
 
 
 class Engine(Protocol):
-    """A warehouse as the resolution sees it: one connection, whose schema holds the tables of one namespace."""
+    """A warehouse as the resolution sees it: a connection to a schema with the tables of one namespace."""
 
     @property
     def dialect(self) -> str:
@@ -76,7 +80,9 @@ class Authoritative:
         cut: Cut | None = None,
         until_ms: int | None = None,
     ) -> Report:
-        """Make the tables of identity from the log up to the cut (none: to its end), or as of an instant."""
+        """Make the tables of identity from the log up to the cut (none: its end) and up to an instant (none:
+        whenever it came in).
+        """
         said = words(self.keyring, commands)
         _Inputs(self.engine, rules, said).load(cut, until_ms)
         self._run("named", "identifiers", "links")
@@ -86,6 +92,10 @@ class Authoritative:
         suspended = self._judge(rules, said)
         self._run("seniors", "entities")
         return Report(rounds, depth, suspended)
+
+    def describe(self, rules: Rules, now_ms: int) -> None:
+        """Make the tables of profiles: what the log says of the entities that `resolve` found, as of now."""
+        _Profiles(self.engine, rules).make(now_ms)
 
     def _run(self, *names: str) -> None:
         for name in names:
@@ -251,3 +261,162 @@ class _Dispute:
 
     def _rows(self, name: str) -> Iterable[Row]:
         return self.engine.rows(statement(self.engine.dialect, name))
+
+
+_STEPS: Final[Mapping[str, ColumnType]] = MappingProxyType(
+    {
+        "entity": "int",
+        "entity_type": "text",
+        "state_name": "text",
+        "at_ms": "int",
+        "has_value": "int",
+        "state_value": "text",
+        "state_numeric_value": "float",
+        "event_id": "text",
+    }
+)
+_VALUE: Final[Mapping[str, ColumnType]] = MappingProxyType(
+    {"state_value": "text", "state_numeric_value": "float"}
+)
+_OF_FORMULAS: Final = "WHEN 1 = 0 THEN 0 -- the formulas stand in this line's place, first to last"
+
+
+@dataclass(frozen=True, slots=True)
+class _Profiles:
+    """What the log says of entities: traits, memberships and the timelines of their states."""
+
+    engine: Engine
+    rules: Rules
+
+    def make(self, now_ms: int) -> None:
+        """Make all of it."""
+        sources = [(name, place) for place, name in enumerate(self.rules.trait_sources)]
+        self.engine.replace("nexus_work_sources", {"source": "text", "priority": "int"}, sources)
+        types = [(each.identifier_type, place) for place, each in enumerate(self.rules.identifiers)]
+        columns: dict[str, ColumnType] = {"identifier_type": "text", "priority": "int"}
+        self.engine.replace("nexus_work_priorities", columns, types)
+        self._run("homes", "traits", "memberships", "participants")
+        self._make_base()
+        self._make_timed(now_ms)
+        for entity_type in ENTITY_TYPES:
+            for state in self.rules.states_of(entity_type):
+                if state.derived:
+                    self._make_derived(state)
+
+    def _run(self, *names: str) -> None:
+        for name in names:
+            self.engine.execute(statement(self.engine.dialect, name))
+
+    def _make_base(self) -> None:
+        self._load_declared()
+        columns: dict[str, ColumnType] = {
+            "entity": "int",
+            "entity_type": "text",
+            "state_name": "text",
+            **_VALUE,
+        }
+        origin: dict[str, ColumnType] = {"occurred_ms": "int", "source": "text", "event_id": "text"}
+        self.engine.replace("nexus_work_facts", {**columns, **origin}, ())
+        self._run("sent_states", "triggered_states")
+        tied = [Value(*row) for row in self.engine.rows(statement(self.engine.dialect, "tied_values"))]
+        ordered = [(*value, place) for place, value in enumerate(sorted(tied, key=value_bytes))]
+        self.engine.replace("nexus_work_tied", {**_VALUE, "place": "int"}, ordered)
+        interval: dict[str, ColumnType] = {"entered_ms": "int", "exited_ms": "int", "event_id": "text"}
+        self.engine.replace("nexus_work_states", {**columns, **interval}, ())
+        self._fold("base_steps")
+
+    def _fold(self, *steps: str) -> None:
+        """Add what these steps come to, to the timelines."""
+        self.engine.replace("nexus_work_steps", _STEPS, ())
+        self._run(*steps, "fold")
+
+    def _load_declared(self) -> None:
+        states = self.rules.states
+        declared: dict[str, ColumnType] = {"state_name": "text", "entity_type": "text"}
+        flags: dict[str, ColumnType] = {"takes_facts": "bool", "is_numeric": "bool"}
+        self.engine.replace(
+            "nexus_work_declared",
+            {**declared, **flags},
+            [(each.state_name, each.entity_type, _takes_facts(each), each.numeric) for each in states],
+        )
+        values = [(each.state_name, value) for each in states for value in each.values]
+        named: dict[str, ColumnType] = {"state_name": "text", "state_value": "text"}
+        self.engine.replace("nexus_work_declared_values", named, values)
+        set_to: dict[str, ColumnType] = {"state_value": "text", "measurement_name": "text"}
+        by: dict[str, ColumnType] = {"event_name": "text", "source": "text", "role": "text"}
+        triggers = [
+            (each.state_name, each.entity_type, on.value, on.measurement, on.event_name, on.source, on.role)
+            for each in states
+            for on in each.triggers
+        ]
+        self.engine.replace("nexus_work_triggers", {**declared, **set_to, **by}, triggers)
+
+    def _make_timed(self, now_ms: int) -> None:
+        timed = [row for state in self.rules.states for row in _timed_rows(state)]
+        if not timed:
+            return
+        watched = [row for state in self.rules.states for row in _watched_rows(state)]
+        of_state: dict[str, ColumnType] = {"state_name": "text"}
+        becomes: dict[str, ColumnType] = {"duration_ms": "int", "state_value": "text", "value_before": "text"}
+        self.engine.replace("nexus_work_timed", {**of_state, **becomes}, timed)
+        at: dict[str, ColumnType] = {
+            "entity_type": "text",
+            "side": "text",
+            "event_name": "text",
+            "role": "text",
+        }
+        self.engine.replace("nexus_work_watched", {**of_state, **at}, watched)
+        self.engine.replace("nexus_work_now", {"now_ms": "int"}, [(now_ms,)])
+        self._run("activity", "runs")
+        self._fold("after_steps", "within_steps")
+
+    def _make_derived(self, state: StateRules) -> None:
+        numbers = count()
+        formulas = [formula for _, formula in state.derived]
+        cases = [f"WHEN {each.to_sql(numbers)} THEN {place}" for place, each in enumerate(formulas)]
+        every = enumerate(one for each in formulas for one in each.comparisons())
+        compared = [row for number, one in every for row in _compared(number, one)]
+        columns: dict[str, ColumnType] = {"comparison": "int", "input_name": "text", "sign": "text"}
+        values: dict[str, ColumnType] = {"text_value": "text", "number_value": "float"}
+        replace = self.engine.replace
+        replace("nexus_work_comparisons", {**columns, **values}, compared)
+        outcomes = [(place, value) for place, (value, _) in enumerate(state.derived)]
+        replace("nexus_work_outcomes", {"outcome": "int", "state_value": "text"}, outcomes)
+        declared: dict[str, ColumnType] = {"state_name": "text", "entity_type": "text"}
+        replace("nexus_work_derived", declared, [(state.state_name, state.entity_type)])
+        replace("nexus_work_steps", _STEPS, ())
+        steps = statement(self.engine.dialect, "derived_steps")
+        self.engine.execute(steps.replace(_OF_FORMULAS, "\n            ".join(cases)))
+        self._run("fold")
+
+
+def _takes_facts(state: StateRules) -> bool:
+    return not state.derived and state.after is None and state.within is None
+
+
+def _timed_rows(state: StateRules) -> Iterator[Row]:
+    """State, duration (ms), value, and the one before it."""
+    if state.after is not None:
+        yield state.state_name, state.after.duration_ms, state.after.value, state.after.before
+    if state.within is not None:
+        yield state.state_name, state.within.duration_ms, state.within.value, None
+
+
+def _watched_rows(state: StateRules) -> Iterator[Row]:
+    """State, entity type, side, event name and role of what a timed state looks at; None: any."""
+    sides: list[tuple[str, Activity]] = []
+    if state.after is not None:
+        sides.append(("active", state.after.activity))
+    if state.within is not None:
+        sides += [("since", state.within.since), ("until", state.within.until)]
+    for side, activity in sides:
+        for event_name, role in product(activity.event_names or (None,), activity.roles or (None,)):
+            yield state.state_name, state.entity_type, side, event_name, role
+
+
+def _compared(number: int, comparison: Comparison) -> Iterator[Row]:
+    """Number, state, sign, text and number of each value that a comparison compares with."""
+    sign = "=" if comparison.sign == "in" else comparison.sign
+    for value in comparison.values:
+        text, amount = (value, None) if isinstance(value, str) else (None, value)
+        yield number, comparison.name, sign, text, amount

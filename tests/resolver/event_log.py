@@ -1,11 +1,14 @@
 """An event log in a warehouse of a test's own, to ask the authoritative resolution about."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import duckdb
 
 from resolver.authoritative import Authoritative, Report
+from resolver.facts import Membership
+from resolver.profiles import Interval, Origin, Timeline, Trait, Value
 from resolver.reference import Answer
 from resolver.store import Command
 from resolver.words import words
@@ -91,7 +94,7 @@ class EventLog:
         return {Identifier(*named): entity_id for *named, entity_id in self.engine.rows(query)}
 
     def out_of_the_graph(self) -> dict[bytes, tuple[int, bytes] | None]:
-        """Which identifiers are not in the graph: the limit and what brought one too many; None if blocked."""
+        """Who is not in the graph: the place of the limit and what brought one too many; None if blocked."""
         query = """
             SELECT i.identifier_key, q.limit_index, MIN(l.first_position)
             FROM nexus_work_guarded g JOIN nexus_work_identifiers i USING (node)
@@ -101,12 +104,52 @@ class EventLog:
         found = self.engine.rows(query)
         return {key: None if place is None else (place, position) for key, place, position in found}
 
-    def agrees(self, answer: Answer) -> None:
+    def traits(self) -> dict[str, dict[str, Trait]]:
+        """The traits of every entity that has some."""
+        query = """
+            SELECT e.entity_id, t.trait_name, t.trait_value, EPOCH_MS(t.occurred_at), t.source, t.event_id
+            FROM nexus_work_traits t JOIN nexus_work_entities e ON t.entity = e.node
+        """
+        found: dict[str, dict[str, Trait]] = defaultdict(dict)
+        for entity_id, name, value, *origin in self.engine.rows(query):
+            found[entity_id][name] = Trait(value.encode(), Origin(*origin))
+        return found
+
+    def timelines(self) -> dict[str, dict[str, Timeline]]:
+        """The timelines of every entity that has some."""
+        query = """
+            SELECT e.entity_id, s.state_name, s.state_value, s.state_numeric_value, s.entered_ms, s.exited_ms
+            FROM nexus_work_states s JOIN nexus_work_entities e ON s.entity = e.node ORDER BY s.entered_ms
+        """
+        found: dict[str, dict[str, Timeline]] = defaultdict(dict)
+        for entity_id, name, text, number, *bounds in self.engine.rows(query):
+            interval = Interval(Value(text, number), *bounds)
+            found[entity_id][name] = (*found[entity_id].get(name, ()), interval)
+        return found
+
+    def memberships(self) -> dict[tuple[str, str, str | None], Membership]:
+        """Person, group and role: since when and until when."""
+        query = """
+            SELECT p.entity_id, g.entity_id, m.role, EPOCH_MS(m.established_at), EPOCH_MS(m.ended_at)
+            FROM nexus_work_memberships m
+            JOIN nexus_work_entities p ON m.person = p.node JOIN nexus_work_entities g ON m.company = g.node
+        """
+        return {
+            (person, group, role): Membership(*since)
+            for person, group, role, *since in self.engine.rows(query)
+        }
+
+    def agrees(self, answer: Answer, now_ms: int) -> None:
         """Assert that the resolution gives this answer."""
         report = self.resolve()
+        self.authoritative.describe(self.rules, now_ms)
         assert self.entity_of() == answer.entity_of
         out: dict[bytes, tuple[int, bytes] | None] = dict.fromkeys(answer.blocked)
         for key, why in answer.quarantined.items():
             out[key] = self.rules.limits.index(why.limit), why.position
         assert self.out_of_the_graph() == out
         assert report.suspended == answer.suspended
+        profiles = answer.profiles.items()
+        assert self.traits() == {name: each.traits for name, each in profiles if each.traits}
+        assert self.timelines() == {name: each.timelines for name, each in profiles if each.timelines}
+        assert self.memberships() == answer.memberships
