@@ -196,6 +196,11 @@ class Keys:
         return self._key("watched")
 
     @property
+    def reconciler(self) -> str:
+        """STRING token of the one process that reconciles, with a time to live."""
+        return self._key("reconciler")
+
+    @property
     def notices_cursor(self) -> str:
         """HASH `topic/partition` -> how far notifications have read it: offset, generation, number; `id` ->
         the topic's id; `digest` -> when the next one is due, and what was counted when the last one was made.
@@ -268,7 +273,7 @@ class Keys:
     @property
     def all(self) -> list[str]:
         """Every key of the namespace, but those of each endpoint (`notices`)."""
-        work = (self.staged, self.doomed, self.worker, self.redacted)
+        work = (self.staged, self.doomed, self.worker, self.redacted, self.reconciler)
         notices = (self.notices_cursor, self.notices_changes, self.notices_lock, self.notices_endpoints)
         publishing = (self.cursor, self.lock, self.snapshot)
         return [*self.apply, *work, self.topics, self.rewinds, *publishing, *notices]

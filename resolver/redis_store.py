@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal, cast
@@ -74,6 +74,7 @@ log = logging.getLogger("nexus.store")
 
 SCHEMA_VERSION = "3"
 _WATCHED_S = 3600
+_TOLD, _RESTRUCTURED = b"*", b"!"  # fields of what is watched
 ONE_CALL = 25_000
 """Identifiers and links that one call may restructure."""
 
@@ -321,6 +322,20 @@ class RedisStore:
             version = self._redis.hget(self._keys.meta, "rules")
         return (version or b"").decode() == self.rules.version
 
+    def watch_told(self) -> Cut:
+        """Note from now on of whom anything is told, see `told_since`; what is true at this instant."""
+        return self.watch([_TOLD])
+
+    def told_since(self) -> Collection[bytes] | None:
+        """The keys of all ids of which anything was told since `watch_told`; None where that is not known:
+        it was too long ago, or a restructuring became visible.
+        """
+        with translated():
+            noted = self._redis.hkeys(self._keys.watched)
+        if _TOLD not in noted or _RESTRUCTURED in noted:
+            return None
+        return {field[1:] for field in noted if len(field) == 17 and field[:1] == b"e"}
+
     def unwatch(self) -> None:
         """Note nothing any more."""
         with translated():
@@ -435,8 +450,7 @@ class RedisStore:
     def untold(self) -> Iterator[Mapping[str, str]]:
         """What only the log can tell since rules changed: what was blocked and no longer is."""
         with translated():
-            found = self._redis.hscan_iter(self._keys.pending, count=1000)
-            yield from (json.loads(field) for field, _ in found if field[:1] == b"{" and len(field) != 16)
+            yield from map(json.loads, self.untold_fields())
 
     def offsets(self, topic: str) -> Mapping[int, int]:
         """The next offset of each partition of a topic that was ever read."""
@@ -780,6 +794,18 @@ class RedisStore:
             found.append((Identifier(kind, name.type, name.value), entity_id(kind, home[1:])))
         return int(reply[0]), Cursor(int(reply[1]), int(reply[2])), found
 
+    def placed(self) -> Iterator[tuple[bytes, str]]:
+        """The key of every identifier in the graph with its entity id, in no order; may name one twice."""
+        cursor = 0
+        while True:
+            with translated():
+                reply = self._page(self._keys.read[:5], [cursor, 1000])
+            for key, home in zip(reply[3::3], reply[5::3], strict=True):
+                yield key, entity_id(_TYPES[home[:1]], home[1:])
+            cursor = int(reply[0])
+            if cursor == 0:
+                return
+
     def mapping(self, entity_type: EntityType) -> Iterator[tuple[Identifier, str]]:
         """Every identifier of a type of entity with its entity id, in no order; may name one twice."""
         cursor = 0
@@ -793,6 +819,22 @@ class RedisStore:
         """How many identifiers and rules only the log knows everything about."""
         with translated():
             return int(self._redis.hlen(self._keys.pending))
+
+    def pending_keys(self) -> list[bytes]:
+        """Keys of identifiers of whose entities only the log knows everything."""
+        with translated():
+            return [field for field, _ in self._redis.hscan_iter(self._keys.pending) if len(field) == 16]
+
+    def untold_fields(self) -> list[bytes]:
+        """What `untold` reads, as it is kept."""
+        with translated():
+            found = self._redis.hscan_iter(self._keys.pending, count=1000)
+            return [field for field, _ in found if field[:1] == b"{" and len(field) != 16]
+
+    def forget_untold(self, fields: Collection[bytes]) -> None:
+        """Only the log could tell these, and it did."""
+        with translated():
+            self._redis.hdel(self._keys.pending, *fields)
 
     def unsettled(self) -> int:
         """How many identifiers wait for a restructuring in bounded calls; 1 at least while one goes on."""

@@ -72,9 +72,7 @@ class Repair:
         within ten minutes: nothing is lost then, and the next run goes on.
         """
         try:
-            linker = self._linker()
-            events = list(self._log.events(keys))
-            handles = {one.shape.handle for one in linker.evidence(events)} | self._links(keys)
+            handles = self._evidence(keys).keys() | self._links(keys)
             self._log.reach(self._store.watch(list(handles)))
             self._amend(keys, handles, cause)
         finally:
@@ -104,6 +102,10 @@ class Repair:
         linker.learn(self._store.erasures())
         return linker
 
+    def _evidence(self, keys: Collection[bytes]) -> Mapping[bytes, Evidence]:
+        """The links that the log has of some identifiers, by their handles."""
+        return _about(keys, self._linker().evidence(self._log.events(keys)))
+
     def _links(self, keys: Collection[bytes]) -> set[bytes]:
         """The handles of the links that identifiers list.
 
@@ -116,7 +118,7 @@ class Repair:
         said: dict[bytes, list[bytes]] = defaultdict(list)
         for message in linker.facts(events):
             said[message[:16]].append(message)
-        known = {one.shape.handle: one for one in linker.evidence(events)}
+        known = _about(keys, linker.evidence(events))
         messages = [[b"u" + key] for key in keys]
         messages += [
             [link, *(b"f" + fact for fact in said[link[1:17]])] for link in self._messages(handles, known)
@@ -174,6 +176,12 @@ class Repair:
             if not self._restructuring.is_due():
                 return
         raise StoreUnavailable("what was repaired is not settled yet: the next run goes on")
+
+
+def _about(keys: Collection[bytes], evidence: Iterable[Evidence]) -> dict[bytes, Evidence]:
+    """The links of some identifiers: of others that the same events name, these events may not say all."""
+    wanted = frozenset(keys)
+    return {one.shape.handle: one for one in evidence if not wanted.isdisjoint(one.shape.keys)}
 
 
 def _calls(messages: Iterable[Sequence[bytes]]) -> Iterator[list[bytes]]:

@@ -261,6 +261,7 @@ class Restructuring:
                         keys.quarantine,
                         keys.worker,
                         keys.said,
+                        keys.watched,
                     ],
                     arguments,
                 )

@@ -1,16 +1,27 @@
-"""From what was read to the rows of the event log: see `schemas.tables` for what each column says.
+"""From what was read to the rows of the event log, and back: see `schemas.tables` for what each column says.
 
 Rows are tuples in the order of their table's columns. Instants are milliseconds since 1970 in UTC. The same
 message gives the same rows, whoever makes them and whenever, as far as erasures are the same: of participants
 that are erased there are none.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from schemas.erasures import Erasures
-from schemas.events import Event, Message, Participant
-from schemas.identifiers import Keyring
+from schemas.events import (
+    Event,
+    Json,
+    Measurement,
+    Membership,
+    Message,
+    Participant,
+    StateFact,
+    parse_position,
+)
+from schemas.identifiers import ENTITY_TYPES, Identifier, Keyring
 from schemas.instants import parse_instant
 from schemas.operations import Operation
 from schemas.strict_json import canonical
@@ -177,3 +188,78 @@ def _add_states(rows: Rows, place: Row, event: Event, by_ref: Mapping[str | None
             who = (of.place, of.participant.entity_type, of.set_key)
             row = (*place, index, *who, one.state_name, one.state_value, number)
             _add(rows, "nexus_state_facts", row)
+
+
+# and back
+
+
+def events_in(rows: Mapping[str, Iterable[Row]]) -> Iterator[Event]:
+    """The events whose rows these are: as they were, without participants that are erased.
+
+    Instants may be datetimes, as warehouses give them, or milliseconds. Refs are the participants' places.
+    """
+    parts: dict[Row, dict[str, list[Row]]] = {}
+    for table, found in rows.items():
+        for row in found:
+            parts.setdefault(row[:4], {}).setdefault(table, []).append(row)
+    for place in sorted(parts):
+        if "nexus_events" in parts[place]:
+            yield _event(parts[place])
+
+
+def _event(parts: Mapping[str, Sequence[Row]]) -> Event:
+    (row, *_) = parts["nexus_events"]
+    position, source, event_id, occurred_at = bytes(row[5]), row[6], row[7], row[8]
+    return Event(
+        event_id=event_id,
+        source=source,
+        event_name=row[9],
+        event_type=row[10],
+        occurred_at_ms=_milliseconds(occurred_at),
+        ingested_at_ms=parse_position(position).ingested_at_ms,
+        participants=tuple(_participants(parts)),
+        memberships=tuple(
+            Membership(str(person), str(group), role, ended)
+            for _, person, _, group, _, role, ended in _behind(parts, "nexus_membership_identifiers")
+        ),
+        states=tuple(
+            StateFact(str(of), name, value, number)
+            for _, of, _, _, name, value, number in _behind(parts, "nexus_state_facts")
+        ),
+        measurements=tuple(
+            Measurement(name, value, unit)
+            for _, name, value, unit in _behind(parts, "nexus_event_measurements")
+        ),
+    )
+
+
+def _participants(parts: Mapping[str, Sequence[Row]]) -> Iterator[Participant]:
+    for entity_type in ENTITY_TYPES:
+        traits: dict[int, dict[str, Json]] = {}
+        for index, _, name, value in _behind(parts, f"nexus_{entity_type}_traits"):
+            traits.setdefault(index, {})[name] = json.loads(value)
+        named: dict[int, tuple[str | None, list[Identifier]]] = {}
+        for index, role, _, kind, value, _, _ in _behind(parts, f"nexus_{entity_type}_identifiers"):
+            named.setdefault(index, (role, []))[1].append(Identifier(entity_type, kind, value))
+        for index, (role, identifiers) in named.items():
+            yield Participant(str(index), entity_type, role, tuple(identifiers), traits.get(index, {}))
+
+
+def _behind(parts: Mapping[str, Sequence[Row]], table: str) -> Iterator[Row]:
+    """What the rows of a table say besides of which event they are."""
+    return (row[9:] for row in sorted(parts.get(table, ()), key=_of_part))
+
+
+def _of_part(row: Row) -> int:
+    return int(row[9])
+
+
+def _milliseconds(instant: datetime | int) -> int:
+    if isinstance(instant, int):
+        return instant
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

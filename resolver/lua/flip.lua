@@ -1,13 +1,13 @@
 -- flip: the new answer becomes visible, at once, if nothing has come meanwhile that it does not know of.
 --
 -- KEYS   1 meta 2 unsettled (HASH each)  3 touched (SET)  4 staged (LIST)  5 outbox (STREAM)
---        6 nodes 7 quarantine (HASH each)  8 worker (STRING)  9 said (HASH)
+--        6 nodes 7 quarantine (HASH each)  8 worker (STRING)  9 said 10 watched (HASH each)
 -- ARGV   1 token  2 members that touched is known to have  3 '1' if what is to be summed up is noted, or ''
 --        4 number of node records n, then n times key, record
 --        then number of quarantine records, then key, record ('' for none); then keys that are settled, each with its cause
 -- Reply  1, or 0 and nothing done
 -- Cost   linear in the arguments and in the transitions
-local META, UNSETTLED, TOUCHED, STAGED, OUTBOX, NODES, QUARANTINE, WORKER, SAID = unpack(KEYS)
+local META, UNSETTLED, TOUCHED, STAGED, OUTBOX, NODES, QUARANTINE, WORKER, SAID, WATCHED = unpack(KEYS)
 if redis.call('GET', WORKER) ~= ARGV[1] or redis.call('SCARD', TOUCHED) ~= tonumber(ARGV[2]) then return 0 end
 if ARGV[3] == '' and redis.call('HLEN', SAID) > 0 then return 0 end -- facts have come meanwhile
 local meta = redis.call('HMGET', META, 'generation', 'number', 'pending')
@@ -23,6 +23,7 @@ for i = 0, redis.call('LLEN', STAGED) - 1 do
 end
 redis.call('HSET', META, 'number', string.format('%.0f', number), 'pending', pending, 'job', 'visible',
   'flipped', meta[2])
+if redis.call('EXISTS', WATCHED) == 1 then redis.call('HSET', WATCHED, '!', '') end
 local at = 4
 for _, hash in ipairs({NODES, QUARANTINE}) do
   local count = tonumber(ARGV[at])

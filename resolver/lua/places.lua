@@ -15,7 +15,8 @@ local entities = {}
 local places
 do
   local function moved_to(slot)
-    return string.byte(entities[slot]) == 0 and (struct.unpack('>I4', entities[slot], 2))
+    local record = entities[slot] -- false for one that was lost
+    return record and string.byte(record) == 0 and (struct.unpack('>I4', record, 2))
   end
 
   local function read(wanted)
@@ -45,7 +46,7 @@ do
     read(wanted)
     for i, slot in ipairs(slots) do
       while slot ~= 0 and moved_to(slot) do slot = moved_to(slot) end
-      slots[i] = slot ~= 0 and slot
+      slots[i] = slot ~= 0 and entities[slot] and slot
     end
     return slots
   end

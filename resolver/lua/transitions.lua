@@ -32,6 +32,7 @@ do
 
   emit = function(kind, cause, entity_key, rest)
     n_made = n_made + 1
+    if watched.is_on then watched.take_told(kind, entity_key, rest) end
     add_made(struct.pack('>BI2', kind, #cause.position) .. cause.position .. cause.entity_type .. entity_key .. rest)
   end
 
@@ -104,6 +105,7 @@ do
     for _, key in ipairs(keys) do
       if key ~= entity_key then
         told, n_made = told + 1, n_made + 1
+        if watched.is_on then watched.take_told(5, entity_key, key) end
         add_made(head .. key .. pack('>I4I4I2', told, parts, 1) .. key .. sized_name(key))
         tell.remember_split(cause, entity_key, key, 1, parts)
       end

@@ -1,10 +1,14 @@
 -- Links that reconciliation is about to set right: what comes to them meanwhile is noted, so that what the log says of them up
 -- to some offsets can be put in their place and nothing newer be lost.
 --
--- WATCHED   link handle -> what the events since say of it: '' nothing yet, or 6 bytes last instant, 2 bytes length + first
+-- And of whom anything is told from then on, so that nobody is compared who is no longer as at that instant.
+--
+-- WATCHED   '*' -> '': it is noted of whom something is told; 'e' and the key of an id that something was told of -> '';
+--           '!' -> '': a restructuring became visible;
+--           link handle -> what the events since say of it: '' nothing yet, or 6 bytes last instant, 2 bytes length + first
 --           log position; 'f' and the handle -> messages of facts (`profiles`), 4 bytes length + message each
 do
-  local sub = string.sub
+  local sub, told = string.sub, {}
 
   local function head_of(message)
     return sub(message, 1, 8 + struct.unpack('>I2', message, 7))
@@ -42,7 +46,14 @@ do
     return found
   end
 
+  -- Transitions 3 to 5 name another id first.
+  function watched.take_told(kind, entity_key, rest)
+    told['e' .. entity_key] = ''
+    if kind >= 3 and kind <= 5 then told['e' .. sub(rest, 1, 16)] = '' end
+  end
+
   function watched.note()
+    if next(told) and redis.call('HEXISTS', watched.KEY, '*') == 1 then save(watched.KEY, told) end
     if watched.is_amending or is_summing or is_tick then return end
     local fields, said, records = {}, {}, {}
     for i = 1, n_links do

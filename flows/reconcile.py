@@ -1,0 +1,133 @@
+"""flows.reconcile: the job that compares the stream with the warehouse, and repairs it.
+
+It is no flow of Bytewax: it runs, says what it found, and ends. Cron starts it, or `--every`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from flows.archive import Offsets
+from flows.stopping import Stop
+from flows.wiring import Wiring
+from resolver.reconcile import Kind, Reconciliation, Report, Say
+from resolver.store import Cut
+from schemas.errors import SettingsError, StoreUnavailable
+from sinks.warehouse.duckdb import DuckDB
+from sinks.warehouse.segments import Manifest
+
+log = logging.getLogger("nexus.reconcile")
+
+_LOOK_S: Final = 0.2
+_PATIENCE_S: Final = 600.0
+_WORDS: Final[Mapping[Kind, str]] = {
+    "identifier_elsewhere": "identifiers in another entity",
+    "identifier_missing": "identifiers that the stream does not have",
+    "identifier_extra": "identifiers that only the stream has",
+    "id_differs": "identifiers whose entity has another id",
+    "trait": "traits",
+    "membership": "memberships",
+    "state": "intervals of states",
+}
+STEPS: Final[Mapping[str, str]] = {
+    "cut": "taking a cut",
+    "wait": "waiting for the event log",
+    "resolve": "resolving in the warehouse",
+    "compare": "comparing with the stream",
+    "repair": "repairing",
+}
+"""What a run does, one after the other, in the words for people."""
+
+
+class FolderWarehouse:
+    """The event log in a folder, and the DuckDB file beside it, which nobody else may have open."""
+
+    def __init__(self, folder: Path, file: Path, stop: Stop) -> None:
+        """Raises SinkUnavailable while another process has the file."""
+        self._folder, self._stop = folder, stop
+        self.engine = DuckDB(file)
+
+    def reach(self, cut: Cut) -> None:
+        """Wait until the archive has passed the cut, then look at the log as it is at that moment."""
+        until = time.monotonic() + _PATIENCE_S
+        while True:
+            manifest = Manifest.read(self._folder)
+            places = manifest.places() if manifest is not None else {}
+            if manifest is not None and not missing(cut, places):
+                break
+            if self._stop.requested:
+                raise StoreUnavailable("told to stop while waiting for the event log")
+            if time.monotonic() > until:
+                raise StoreUnavailable(
+                    f"the event log is behind the stream on {', '.join(missing(cut, places))}: is `nexus run "
+                    "archive` running?"
+                )
+            time.sleep(_LOOK_S)
+        for statement in manifest.to_sql(self._folder).split(";\n"):
+            if statement.strip():
+                self.engine.execute(statement)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.engine.close()
+
+
+def missing(cut: Cut, places: Mapping[tuple[str, int], int]) -> list[str]:
+    """The partitions, as people know them, of which the log does not have all that the store has read."""
+    return [
+        f"{topic}/{partition}"
+        for (topic, partition), offset in cut.offsets.items()
+        if places.get((topic, partition), 0) < offset
+    ]
+
+
+@contextmanager
+def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse]:
+    """The warehouse of the settings. Raises SettingsError where there is none."""
+    settings = parts.settings
+    if settings.warehouse_engine != "duckdb":
+        raise SettingsError("there is no warehouse to reconcile with: set warehouse.engine to duckdb")
+    home = settings.data / settings.namespace
+    with closing(FolderWarehouse(home / "events", home / "warehouse.duckdb", stop)) as found:
+        yield found
+
+
+def reconcile(parts: Wiring, stop: Stop, say: Say, *, is_dry: bool) -> Report:
+    """One run, see `resolver.reconcile`."""
+    parts.keep_rules_in_force()
+    with warehouse(parts, stop) as found:
+        restructuring = parts.restructuring(lambda _: None)
+        job = Reconciliation(
+            parts.client, parts.settings.namespace, parts.store, found, restructuring, say
+        )
+        return job.run(is_dry=is_dry)
+
+
+def repeatedly(every_s: float, stop: Stop, run: Callable[[], None]) -> None:
+    """Run again and again, so many seconds from one beginning to the next, until told to stop."""
+    while not stop.requested:
+        began = time.monotonic()
+        run()
+        stop.wait(max(0.0, every_s - (time.monotonic() - began)))
+
+
+def page(report: Report) -> Iterator[str]:
+    """A report for people, line by line."""
+    yield f"cut {report.cut}, rules {report.rules}: {report.compared:,} identifiers compared"
+    if report.is_clean:
+        yield "no drift: the stream's answer is the warehouse's"
+    for kind, count in report.drift.items():
+        yield f"drift: {count:,} {_WORDS[kind]}"
+        for each in report.examples.get(kind, ())[:3]:
+            yield f"    {', '.join(each['entity_ids'])}: {each['about']}"
+    if report.busy:
+        yield f"{report.busy:,} entities changed while they were compared"
+    if report.pending:
+        yield f"{report.pending:,} were pending: only the log could tell"
+    if report.repaired:
+        yield f"{report.repaired:,} identifiers were resolved anew"
+    elif report.is_dry and not report.is_clean:
+        yield "nothing was repaired: this was a dry run"

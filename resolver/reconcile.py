@@ -1,0 +1,439 @@
+"""The warehouse has the last word: compares the stream's answer with the authoritative one, and repairs.
+
+1. *Cut.* One call says what the store has read by then, as of which `now` timed states are, and the rules.
+   From then on the store notes of whom anything is told.
+2. *Wait* until the event log has all of that, and compute the authoritative answer to it (`authoritative`).
+3. *Compare* it with the stream's answer, which is read meanwhile and after. Entities of which something was
+   told since the cut cannot be compared: whether they are right the repair finds out.
+4. *Repair* the entities that differ (`repair`): what the log says is put in the place of what the store has,
+   and told as anything else is, with the reconciliation as the cause.
+
+What is *pending* is no drift: only the log could tell, and now it does.
+"""
+
+import json
+import logging
+import secrets
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+import redis
+
+from resolver.authoritative import Authoritative, Engine, statement
+from resolver.keys import Keys
+from resolver.redis_store import RedisStore, script, translated
+from resolver.repair import Repair
+from resolver.restructure import Restructuring
+from resolver.store import Command, Cut, StoredProfile
+from schemas.errors import SettingsError, StoreUnavailable
+from schemas.events import Event, log_position
+from schemas.identifiers import ENTITY_TYPES, entity_id
+from schemas.log_rows import Row, events_in
+from schemas.tables import LOG, ColumnType
+
+log = logging.getLogger("nexus.reconcile")
+
+Kind = Literal[
+    "identifier_elsewhere",
+    "identifier_missing",
+    "identifier_extra",
+    "id_differs",
+    "trait",
+    "membership",
+    "state",
+]
+SOURCE: Final = "nexus-reconcile"
+"""The source that is given as the cause of repairs."""
+_LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
+_EXAMPLES: Final = 10
+_TRIES: Final = 5
+_PREFIXES: Final = {"person": "per_", "group": "grp_"}
+
+
+class Warehouse(Protocol):
+    """Where the event log is."""
+
+    engine: Engine
+
+    def reach(self, cut: Cut) -> None:
+        """Wait until the event log has all that the store has read at a cut, and let the engine see it."""
+
+
+class Busy(StoreUnavailable):
+    """Another process reconciles this namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One thing that the stream has otherwise than the log says: of which kind, and of which entities."""
+
+    kind: Kind
+    entity_ids: tuple[str, ...]
+    about: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found, and what it did.
+
+    `compared`: identifiers that both answers have. `drift`: by kind, how often. `examples`: some of each
+    kind. `busy`: entities that differ, of which something was told meanwhile; they are repaired as well and
+    are no drift. `pending`: what only the log could tell. `repaired`: identifiers that were resolved anew.
+    """
+
+    cut: str
+    rules: str
+    now_ms: int
+    compared: int = 0
+    rounds: int = 0
+    depth: int = 0
+    drift: dict[Kind, int] = field(default_factory=dict)
+    examples: dict[Kind, list[dict[str, Any]]] = field(default_factory=dict)
+    busy: int = 0
+    pending: int = 0
+    repaired: int = 0
+    is_dry: bool = False
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the stream's answer was the authoritative one."""
+        return not self.drift
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+Say = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Nobody wants to know."""
+
+
+class Reconciliation:
+    """Reconciles one namespace. One run at a time; `say` is told what comes next, for people who wait."""
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        namespace: str,
+        store: RedisStore,
+        warehouse: Warehouse,
+        restructuring: Restructuring,
+        say: Say = _silent,
+    ) -> None:
+        self._redis: Any = client  # redis-py's own annotations mix sync and async replies
+        self._store, self._warehouse, self._say = store, warehouse, say
+        self._keys, self._engine = Keys(namespace), warehouse.engine
+        self._log = LogInWarehouse(warehouse)
+        self._repair = Repair(client, namespace, store, self._log, restructuring)
+        self._restructuring = restructuring
+        self._lock, self._unlock = (
+            client.register_script(script("lock")),
+            client.register_script(script("unlock")),
+        )
+        self._token = secrets.token_hex(8)
+
+    def run(self, *, is_dry: bool = False) -> Report:
+        """Compare, and unless it is a dry run repair.
+
+        Raises Busy while another process reconciles, StoreUnavailable where something else went on that this
+        run could not wait for: the next run goes on.
+        """
+        self._hold()
+        try:
+            return self._run(is_dry=is_dry)
+        finally:
+            with translated():
+                self._unlock([self._keys.reconciler], [self._token])
+
+    def _hold(self) -> None:
+        with translated():
+            if not self._lock([self._keys.reconciler], [self._token, _LOCK_MS]):
+                raise Busy("another process reconciles this namespace")
+
+    def _run(self, *, is_dry: bool) -> Report:
+        if not self._store.is_ruled() and not self._store.take_rules():
+            raise SettingsError("the rules in force are not those of these settings: see `nexus rules diff`")
+        for _ in range(_TRIES):
+            found = self._compared(is_dry=is_dry)
+            if found is not None:
+                break
+        else:
+            raise StoreUnavailable("restructurings kept the store from being compared: the next run goes on")
+        report, concerned, untold = found
+        if not is_dry and concerned:
+            self._say("repair")
+            self._hold()
+            self._repair.run(concerned, log_position(self._store.clock()[0], SOURCE, report.cut))
+            self._repair.sweep()
+            report.repaired = len(concerned)
+        if not is_dry and untold:
+            self._store.forget_untold(untold)
+        return report
+
+    def _compared(self, *, is_dry: bool) -> tuple[Report, list[bytes], list[bytes]] | None:
+        """What differs, the identifiers concerned, and what rules left pending at the cut; None if the store
+        was restructured meanwhile.
+        """
+        self._say("cut")
+        self._restructuring.run()
+        store = self._store
+        try:
+            cut = store.watch_told()
+            pending, untold = store.pending_keys(), store.untold_fields()
+            report = Report(
+                f"{cut.sequence.generation}-{cut.sequence.number}", cut.rules, cut.now_ms, is_dry=is_dry
+            )
+            self._say("wait")
+            self._warehouse.reach(cut)
+            self._hold()
+            self._say("resolve")
+            self._resolve(cut, report)
+            self._hold()
+            self._say("compare")
+            self._read_stream()
+            told = store.told_since()
+        finally:
+            store.unwatch()
+        if told is None:
+            return None
+        comparison = _Comparison(self._engine, {*_ids_of(told)}, pending, is_all_pending=bool(untold))
+        comparison.fill(report)
+        return report, comparison.concerned(), untold
+
+    def _resolve(self, cut: Cut, report: Report) -> None:
+        rules, engine = self._store.rules, self._engine
+        authoritative = Authoritative(engine, self._store.keyring)
+        resolved = authoritative.resolve(rules, self._log.commands(cut), cut.offsets)
+        authoritative.describe(rules, cut.now_ms)
+        report.rounds, report.depth = resolved.rounds, resolved.depth
+
+    def _read_stream(self) -> None:
+        """The stream's answer, into the warehouse."""
+        placed = dict(self._store.placed())
+        replace = self._engine.replace
+        replace("nexus_stream_identifiers", {"identifier_key": "bytes", "entity_id": "text"}, placed.items())
+        profiles = _Profiles()
+        profiles.read(self._store)
+        for name, columns in _STREAM.items():
+            replace(f"nexus_stream_{name}", columns, profiles.rows[name].values())
+
+
+_STREAM: Final[Mapping[str, Mapping[str, ColumnType]]] = {
+    "traits": {
+        "entity_id": "text",
+        "trait_name": "text",
+        "trait_value": "text",
+        "source": "text",
+        "event_id": "text",
+        "occurred_ms": "int",
+    },
+    "memberships": {
+        "person_id": "text",
+        "group_id": "text",
+        "role": "text",
+        "started_ms": "int",
+        "ended_ms": "int",
+    },
+    "states": {
+        "entity_id": "text",
+        "state_name": "text",
+        "state_value": "text",
+        "state_numeric_value": "float",
+        "entered_ms": "int",
+        "exited_ms": "int",
+    },
+}
+
+
+class _Profiles:
+    """The profiles of all entities as rows, by what tells them apart: a walk may meet one twice."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[Row, Row]] = {name: {} for name in _STREAM}
+
+    def read(self, store: RedisStore) -> None:
+        """Walk over all of them."""
+        cursor = -1
+        while cursor:
+            cursor, _, page = store.profiles_page(max(cursor, 0))
+            for stored in page:
+                self._add(stored.entity.entity_id, stored)
+
+    def _add(self, name: str, stored: StoredProfile) -> None:
+        for trait, one in stored.profile.traits.items():
+            self.rows["traits"][name, trait] = (
+                name,
+                trait,
+                one.value.decode(),
+                one.origin.source,
+                one.origin.event_id,
+                one.origin.occurred_at_ms,
+            )
+        for state, timeline in stored.profile.timelines.items():
+            for each in timeline:
+                interval = (each.value.text, each.value.number, each.entered_ms, each.exited_ms)
+                self.rows["states"][name, state, each.entered_ms] = (name, state, *interval)
+        for one in stored.memberships:
+            key = (one.person_id, one.group_id, one.role)
+            self.rows["memberships"][key] = (*key, one.started_ms, one.ended_ms)
+
+
+@dataclass
+class _Comparison:
+    """The two answers side by side, both in the warehouse.
+
+    `told`: ids of which something was told since the cut. `pending`: keys of identifiers of which only the
+    log knew everything.
+    """
+
+    engine: Engine
+    told: Collection[str]
+    pending: Collection[bytes]
+    is_all_pending: bool
+    _concerned: set[str] = field(default_factory=set)
+
+    def fill(self, report: Report) -> None:
+        """Count what differs, kind by kind."""
+        ((report.compared,),) = self._rows_of("SELECT COUNT(*) FROM nexus_stream_identifiers")
+        pending = self._pending_ids()
+        counts: Counter[Kind] = Counter()
+        busy, unsure = set[str](), set[str]()
+        for drift in self._drift():
+            self._concerned.update(drift.entity_ids)
+            if self.is_all_pending or not pending.isdisjoint(drift.entity_ids):
+                unsure.update(drift.entity_ids)
+            elif not self.told_of(drift):
+                counts[drift.kind] += 1
+                examples = report.examples.setdefault(drift.kind, [])
+                if len(examples) < _EXAMPLES:
+                    examples.append({"entity_ids": list(drift.entity_ids), "about": drift.about})
+            else:
+                busy.update(drift.entity_ids)
+        report.drift, report.busy = dict(counts), len(busy)
+        report.pending = len(self.pending) + len(unsure - pending)
+
+    def told_of(self, drift: Drift) -> bool:
+        """Whether something was told of one of these entities since the cut."""
+        return any(name in self.told for name in drift.entity_ids)
+
+    def concerned(self) -> list[bytes]:
+        """The keys of all identifiers that are to be resolved anew."""
+        if not self._concerned and not self.pending:
+            return []
+        self.engine.replace(
+            "nexus_work_concerned", {"entity_id": "text"}, [(name,) for name in sorted(self._concerned)]
+        )
+        return sorted({bytes(key) for (key,) in self._rows("concerned")}.union(self.pending))
+
+    def _pending_ids(self) -> set[str]:
+        """The ids of entities that what is pending may have a say in, by either answer."""
+        if not self.pending:
+            return set()
+        keys = [(key,) for key in sorted(self.pending)]
+        self.engine.replace("nexus_work_wanted", {"identifier_key": "bytes"}, keys)
+        return {name for (name,) in self._rows("entities_of")}
+
+    def _drift(self) -> Iterator[Drift]:
+        moved = [
+            (bytes(key), expected, found) for key, expected, found in self._rows("drift_identifiers")
+        ]
+        renamed = _renamed(moved)
+        of_identity = {name for _, *names in moved for name in names if name}
+        for key, expected, found in moved:
+            names = tuple(name for name in (expected, found) if name)
+            yield Drift(_identifier_kind(expected, found, renamed), names, key.hex())
+        for name, trait in self._rows("drift_traits"):
+            if name not in of_identity:
+                yield Drift("trait", (name,), trait)
+        for person, group, role in self._rows("drift_memberships"):
+            if person not in of_identity and group not in of_identity:
+                yield Drift("membership", (person, group), role or "")
+        for name, state in self._rows("drift_states"):
+            if name not in of_identity:
+                yield Drift("state", (name,), state)
+
+    def _rows(self, name: str) -> Iterable[Row]:
+        return self._rows_of(statement(self.engine.dialect, name))
+
+    def _rows_of(self, query: str) -> Iterable[Row]:
+        return [tuple(row) for row in self.engine.rows(query)]
+
+
+def _renamed(moved: Iterable[tuple[bytes, str | None, str | None]]) -> set[tuple[str | None, str | None]]:
+    """Pairs of ids of which the one is the other: all that differ of the one go to the other."""
+    pairs = {(expected, found) for _, expected, found in moved if expected and found}
+    expecteds, founds = Counter(pair[0] for pair in pairs), Counter(pair[1] for pair in pairs)
+    return {(one, other) for one, other in pairs if expecteds[one] == 1 and founds[other] == 1}
+
+
+def _identifier_kind(
+    expected: str | None, found: str | None, renamed: set[tuple[str | None, str | None]]
+) -> Kind:
+    if found is None:
+        return "identifier_missing"
+    if expected is None:
+        return "identifier_extra"
+    return "id_differs" if (expected, found) in renamed else "identifier_elsewhere"
+
+
+def _ids_of(keys: Iterable[bytes]) -> Iterator[str]:
+    """The ids made from keys, of whichever type."""
+    for key in keys:
+        for entity_type in ENTITY_TYPES:
+            yield entity_id(entity_type, key)
+
+
+class LogInWarehouse:
+    """The event log in a warehouse, as `repair` asks it, and what operators said."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse, self._engine = warehouse, warehouse.engine
+
+    def reach(self, cut: Cut) -> None:
+        """Wait until the log has what the store has read at a cut."""
+        self._warehouse.reach(cut)
+
+    def events(self, keys: Collection[bytes]) -> Iterator[Event]:
+        """The events of which a participant names one of these identifiers."""
+        wanted = [(key,) for key in sorted(keys)]
+        self._engine.replace("nexus_work_wanted", {"identifier_key": "bytes"}, wanted)
+        self._engine.execute(statement(self._engine.dialect, "wanted_events"))
+        rows = {
+            table.name: map(tuple, self._engine.rows(_WANTED.format(table=table.name)))
+            for table in LOG
+            if "event_index" in table.names
+        }
+        yield from events_in(rows)
+
+    def commands(self, cut: Cut) -> list[Command]:
+        """The operator events up to a cut."""
+        query = """
+            SELECT topic, log_partition, log_offset, kind, entity_type, log_position, operation
+            FROM nexus_operator_events
+        """
+        found = []
+        for topic, partition, offset, kind, entity_type, position, text in self._engine.rows(query):
+            said = json.loads(text)
+            keys = tuple(map(bytes.fromhex, said["keys"]))
+            if kind == "rules" or not keys or offset >= cut.offsets.get((topic, partition), 0):
+                continue
+            blocked = tuple(map(bytes.fromhex, said.get("blocked", ())))
+            found.append(Command(kind, entity_type, bytes(position), keys, blocked))
+        return found
+
+
+_WANTED: Final = """
+SELECT said.*
+FROM {table} AS said
+INNER JOIN nexus_work_wanted_events AS wanted
+    ON
+        said.topic = wanted.topic
+        AND said.log_partition = wanted.log_partition
+        AND said.log_offset = wanted.log_offset
+        AND said.event_index = wanted.event_index
+"""
