@@ -241,7 +241,6 @@ def publish(snapshot: bool, until_end: bool, **given: Any) -> None:
 
 for _command in QUESTIONS:
     nexus.add_command(_command)
-nexus.add_command(rules_group)
 nexus.add_command(notifications_group)
 
 

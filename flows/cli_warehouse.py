@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class _Interval(click.ParamType):
+class _Interval(click.ParamType[float]):
     """A length of time such as `90s`, `15m`, `2h`."""
 
     name = "time"
@@ -38,9 +38,7 @@ class _Interval(click.ParamType):
 @click.option("--every", type=_Interval(), help="Again and again, such as 15m, until it is stopped.")
 @as_json
 @common
-def reconcile(
-    is_dry: bool, fail_on_drift: bool, every: float | None, is_json: bool, **given: Any
-) -> None:
+def reconcile(is_dry: bool, fail_on_drift: bool, every: float | None, is_json: bool, **given: Any) -> None:
     """Compare the stream with what the whole event log says, and repair it.
 
     The authoritative answer is computed in the warehouse from everything that ever came in. Where the stream

@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from flows.archive import Offsets
 from flows.stopping import Stop
 from flows.wiring import Wiring
 from resolver.reconcile import Kind, Reconciliation, Report, Say
@@ -100,9 +99,7 @@ def reconcile(parts: Wiring, stop: Stop, say: Say, *, is_dry: bool) -> Report:
     parts.keep_rules_in_force()
     with warehouse(parts, stop) as found:
         restructuring = parts.restructuring(lambda _: None)
-        job = Reconciliation(
-            parts.client, parts.settings.namespace, parts.store, found, restructuring, say
-        )
+        job = Reconciliation(parts.client, parts.settings.namespace, parts.store, found, restructuring, say)
         return job.run(is_dry=is_dry)
 
 

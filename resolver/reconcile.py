@@ -55,7 +55,9 @@ _PREFIXES: Final = {"person": "per_", "group": "grp_"}
 class Warehouse(Protocol):
     """Where the event log is."""
 
-    engine: Engine
+    @property
+    def engine(self) -> Engine:
+        """The warehouse itself."""
 
     def reach(self, cut: Cut) -> None:
         """Wait until the event log has all that the store has read at a cut, and let the engine see it."""
@@ -275,12 +277,12 @@ class _Profiles:
                 one.origin.occurred_at_ms,
             )
         for state, timeline in stored.profile.timelines.items():
-            for each in timeline:
-                interval = (each.value.text, each.value.number, each.entered_ms, each.exited_ms)
-                self.rows["states"][name, state, each.entered_ms] = (name, state, *interval)
-        for one in stored.memberships:
-            key = (one.person_id, one.group_id, one.role)
-            self.rows["memberships"][key] = (*key, one.started_ms, one.ended_ms)
+            for it in timeline:
+                interval = (it.value.text, it.value.number, it.entered_ms, it.exited_ms)
+                self.rows["states"][name, state, it.entered_ms] = (name, state, *interval)
+        for each in stored.memberships:
+            key = (each.person_id, each.group_id, each.role)
+            self.rows["memberships"][key] = (*key, each.started_ms, each.ended_ms)
 
 
 @dataclass
@@ -339,9 +341,7 @@ class _Comparison:
         return {name for (name,) in self._rows("entities_of")}
 
     def _drift(self) -> Iterator[Drift]:
-        moved = [
-            (bytes(key), expected, found) for key, expected, found in self._rows("drift_identifiers")
-        ]
+        moved = [(bytes(key), expected, found) for key, expected, found in self._rows("drift_identifiers")]
         renamed = _renamed(moved)
         of_identity = {name for _, *names in moved for name in names if name}
         for key, expected, found in moved:

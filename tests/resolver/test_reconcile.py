@@ -6,21 +6,17 @@ The warehouse is DuckDB in memory; its event log holds what a test's history hel
 import json
 import os
 import random
-from collections.abc import Callable
 
 import pytest
 import redis
 
-from resolver.reconcile import SOURCE, Busy, Kind, Reconciliation, Report
-from resolver.store import Batch, Command, Cut
-from schemas.events import Event, log_position
+from resolver.reconcile import Reconciliation, Report
+from resolver.store import Command, Cut
 from schemas.log_rows import Row
 from schemas.tables import tables
-from schemas.transitions import EntitiesMerged, TraitChanged
 from tests.resolver.event_log import EventLog
-from tests.resolver.histories import Pair, Said, event, key_of
-from tests.resolver.profile_histories import STATED, Tick, a_history, an_event
-from tests.resolver.test_facts import said, who
+from tests.resolver.histories import Pair, Said
+from tests.resolver.profile_histories import Tick, a_history
 from tests.resolver.test_repair import HARMS, Kept, replay
 
 HISTORIES = int(os.environ.get("NEXUS_TEST_HISTORIES", "50"))
