@@ -17,7 +17,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import redis
 
@@ -49,7 +49,6 @@ SOURCE: Final = "nexus-reconcile"
 _LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
 _EXAMPLES: Final = 10
 _TRIES: Final = 5
-_PREFIXES: Final = {"person": "per_", "group": "grp_"}
 
 
 class Warehouse(Protocol):
@@ -341,12 +340,11 @@ class _Comparison:
         return {name for (name,) in self._rows("entities_of")}
 
     def _drift(self) -> Iterator[Drift]:
-        moved = [(bytes(key), expected, found) for key, expected, found in self._rows("drift_identifiers")]
+        moved = [_Moved(bytes(key), *others) for key, *others in self._rows("drift_identifiers")]
         renamed = _renamed(moved)
-        of_identity = {name for _, *names in moved for name in names if name}
-        for key, expected, found in moved:
-            names = tuple(name for name in (expected, found) if name)
-            yield Drift(_identifier_kind(expected, found, renamed), names, key.hex())
+        of_identity = {name for one in moved for name in one.ids}
+        for one in moved:
+            yield Drift(_kind_of(one, renamed), one.ids, one.key.hex())
         for name, trait in self._rows("drift_traits"):
             if name not in of_identity:
                 yield Drift("trait", (name,), trait)
@@ -364,21 +362,35 @@ class _Comparison:
         return [tuple(row) for row in self.engine.rows(query)]
 
 
-def _renamed(moved: Iterable[tuple[bytes, str | None, str | None]]) -> set[tuple[str | None, str | None]]:
-    """Pairs of ids of which the one is the other: all that differ of the one go to the other."""
-    pairs = {(expected, found) for _, expected, found in moved if expected and found}
-    expecteds, founds = Counter(pair[0] for pair in pairs), Counter(pair[1] for pair in pairs)
-    return {(one, other) for one, other in pairs if expecteds[one] == 1 and founds[other] == 1}
+class _Moved(NamedTuple):
+    """An identifier whose entity differs: its id by the log and by the stream, None where it has none, and
+    whether one of these ids is an entity's by the other answer as well.
+    """
+
+    key: bytes
+    expected: str | None
+    found: str | None
+    is_known: bool
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that it has."""
+        return tuple(name for name in (self.expected, self.found) if name)
 
 
-def _identifier_kind(
-    expected: str | None, found: str | None, renamed: set[tuple[str | None, str | None]]
-) -> Kind:
-    if found is None:
+def _renamed(moved: Iterable[_Moved]) -> set[tuple[str, ...]]:
+    """Pairs of ids that are of the same identifiers."""
+    pairs = {one.ids for one in moved if len(one.ids) == 2 and not one.is_known}
+    expected, found = Counter(pair[0] for pair in pairs), Counter(pair[1] for pair in pairs)
+    return {pair for pair in pairs if expected[pair[0]] == 1 and found[pair[1]] == 1}
+
+
+def _kind_of(one: _Moved, renamed: set[tuple[str, ...]]) -> Kind:
+    if one.found is None:
         return "identifier_missing"
-    if expected is None:
+    if one.expected is None:
         return "identifier_extra"
-    return "id_differs" if (expected, found) in renamed else "identifier_elsewhere"
+    return "id_differs" if one.ids in renamed else "identifier_elsewhere"
 
 
 def _ids_of(keys: Iterable[bytes]) -> Iterator[str]:

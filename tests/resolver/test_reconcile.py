@@ -6,17 +6,21 @@ The warehouse is DuckDB in memory; its event log holds what a test's history hel
 import json
 import os
 import random
+from collections.abc import Callable
 
 import pytest
 import redis
 
-from resolver.reconcile import Reconciliation, Report
-from resolver.store import Command, Cut
+from resolver.reconcile import SOURCE, Busy, Kind, Reconciliation, Report
+from resolver.store import Batch, Command, Cut
+from schemas.events import Event, log_position
 from schemas.log_rows import Row
 from schemas.tables import tables
+from schemas.transitions import EntitiesMerged, TraitChanged
 from tests.resolver.event_log import EventLog
-from tests.resolver.histories import Pair, Said
-from tests.resolver.profile_histories import Tick, a_history
+from tests.resolver.histories import Pair, Said, event, key_of
+from tests.resolver.profile_histories import STATED, Tick, a_history
+from tests.resolver.test_facts import said, who
 from tests.resolver.test_repair import HARMS, Kept, replay
 
 HISTORIES = int(os.environ.get("NEXUS_TEST_HISTORIES", "50"))
@@ -103,3 +107,154 @@ def test_whatever_is_wrong_is_found_and_set_right(client: "redis.Redis", harm: s
             assert world.pair.answered() == world.pair.reference.answer(world.pair.now_ms).entity_of
             if harm in ("an event that nobody sent", "an event that never came"):
                 assert world.reconcile().drift == {}
+
+
+# by hand
+
+RULES = STATED["the defaults"]
+
+
+def a_small_world(client: "redis.Redis") -> World:
+    """Two persons, one of them in a group, with a trait and a state each."""
+    world = World(Pair(client, rules=RULES))
+    world.learn(
+        [
+            said(
+                1,
+                who("user_id=a", "email=a@x.test", ref="p", traits={"name": "Ada"}),
+                who("domain=x.test", entity_type="group", ref="g"),
+                memberships=[{"person": "p", "group": "g", "role": "owner"}],
+                states=[{"of": "p", "state_name": "paying", "state_value": "yes"}],
+            ),
+            said(2, who("user_id=b", traits={"name": "Bo"})),
+        ]
+    )
+    return world
+
+
+def unlogged(world: World, *batch: Event) -> None:
+    """The stream takes in what the log does not know of."""
+    linker = world.pair._linker
+    world.pair._apply(lambda: Batch((), linker.evidence(batch), facts=linker.facts(batch)))
+    world.pair.settle()
+
+
+def unread(world: World, *batch: Event) -> None:
+    """The log has what the stream never took in."""
+    world.all += batch
+    world.pair.reference.add(batch)
+
+
+def _junior(*names: str) -> str:
+    """Of identifiers that one event named the one that does not lend the entity its id."""
+    return max(names, key=key_of)
+
+
+PAYING = {"of": "p", "state_name": "paying"}
+DRIFTS: dict[str, tuple[Callable[[World], object], set[Kind]]] = {
+    "a lost union": (
+        lambda world: unread(world, said(3, who("user_id=a", "user_id=b"))),
+        {"identifier_elsewhere"},
+    ),
+    "a wrong union": (
+        lambda world: unlogged(world, said(3, who("user_id=a", "user_id=b"))),
+        {"identifier_elsewhere"},
+    ),
+    "a missing identifier": (
+        lambda world: unread(world, said(3, who("user_id=a", "anonymous_id=new"))),
+        {"identifier_missing"},
+    ),
+    "an identifier that nobody named": (
+        lambda world: unlogged(world, said(3, who("user_id=a", "anonymous_id=new"))),
+        {"identifier_extra"},
+    ),
+    "an older identifier": (
+        lambda world: unread(world, said(0, who(_junior("user_id=a", "email=a@x.test")), at=0)),
+        {"id_differs"},
+    ),
+    "a stale trait": (
+        lambda world: unread(world, said(3, who("user_id=b", traits={"name": "Bob"}))),
+        {"trait"},
+    ),
+    "a wrong interval": (
+        lambda world: unlogged(
+            world, said(3, who("user_id=a", ref="p"), states=[{**PAYING, "state_value": "late"}])
+        ),
+        {"state"},
+    ),
+    "a lost pointer": (
+        lambda world: world.pair.client.delete(world.pair.keys.slots),
+        {"identifier_missing"},
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_each_kind_of_drift_is_named_and_repaired(client: "redis.Redis", drift: str) -> None:
+    """What is wrong is counted under its kind, with an example; the second run finds nothing."""
+    world = a_small_world(client)
+    harm, kinds = DRIFTS[drift]
+    harm(world)
+    looked = world.reconcile(is_dry=True)
+    assert kinds <= looked.drift.keys()
+    assert looked.repaired == 0
+    assert all(looked.examples[kind][0]["entity_ids"] for kind in kinds)
+    report = world.reconcile()
+    assert report.drift == looked.drift
+    assert report.repaired > 0
+    world.is_right()
+
+
+def test_repairs_are_told_with_the_reconciliation_as_their_cause(client: "redis.Redis") -> None:
+    """Consumers hear of them as of anything else, and can tell why."""
+    world = a_small_world(client)
+    unread(world, said(3, who("user_id=a", "user_id=b", traits={"name": "Ada B."})))
+    told = len(world.pair.told)
+    report = world.reconcile()
+    merged = [one for one in world.pair.told[told:] if isinstance(one, EntitiesMerged)]
+    changed = [one for one in world.pair.told[told:] if isinstance(one, TraitChanged)]
+    assert [(one.cause.source, one.cause.event_id) for one in merged] == [(SOURCE, report.cut)]
+    assert [one.value for one in changed] == ["Ada B."]
+
+
+def test_who_changes_meanwhile_is_no_drift(client: "redis.Redis") -> None:
+    """What the stream learns behind the cut differs from the log up to there, and is left as it is."""
+    world = a_small_world(client)
+    world.meanwhile = lambda: world.learn([said(3, who("user_id=b", "email=b@x.test", traits={"name": "B"}))])
+    report = world.reconcile()
+    assert (report.drift, report.busy > 0) == ({}, True)
+    world.is_right()
+
+
+def test_a_busy_entity_is_repaired_as_well(client: "redis.Redis") -> None:
+    """Drift of an entity that changes while it is compared is not told from the change, and repaired."""
+    world = a_small_world(client)
+    unread(world, said(3, who("user_id=b", traits={"theme": "dark"})))
+    world.meanwhile = lambda: world.learn([said(4, who("user_id=b", traits={"name": "B"}))])
+    assert world.reconcile().drift == {}
+    world.is_right()
+
+
+def test_what_is_pending_is_settled_and_no_drift(client: "redis.Redis") -> None:
+    """An erasure that came late left only the log to tell what remains."""
+    world = World(Pair(client))
+    world.learn([event(5, ["user_id=a", "user_id=b"], ms=5)])
+    world.learn([event(9, ["user_id=a", "user_id=b"], ms=9)])
+    position = log_position(7, "operator", "o1")
+    world.pair.operate(Command("erase", "person", position, (key_of("user_id=a"),)))
+    report = world.reconcile()
+    assert (report.drift, report.pending > 0) == ({}, True)
+    assert not world.pair.store.pending()
+    world.is_right()
+
+
+def test_one_at_a_time(client: "redis.Redis") -> None:
+    """A second process is refused while the first one runs; whoever died does not hold it for ever."""
+    world = a_small_world(client)
+    client.set(world.pair.keys.reconciler, "somebody", px=60_000)
+    with pytest.raises(Busy):
+        world.reconcile()
+    assert 0 < client.pttl(world.pair.keys.reconciler) <= 60_000
+    client.delete(world.pair.keys.reconciler)
+    world.is_right()
+    assert not client.exists(world.pair.keys.reconciler)
