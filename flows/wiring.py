@@ -52,7 +52,7 @@ from sinks.warehouse.promise import EventLog
 
 log = logging.getLogger("nexus")
 
-_ARCHIVE_BATCH = 5_000  # messages at once: what the event log takes is put together from them
+_ARCHIVE_BATCH = 5_000  # messages read at once: a load is put together from them
 
 
 class Wiring:
@@ -202,6 +202,11 @@ class Wiring:
         return self.settings.input.topics if self.settings.source == "kafka" else {}
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics of the input, as messages and offsets name them."""
+        return (TOPIC,) if self.settings.source == "log" else tuple(self.settings.input.topics)
+
+    @property
     def control(self) -> str:
         """The topic of the operator events, as messages and offsets name it."""
         return CONTROL if self.settings.source == "log" else self.settings.input.control
@@ -320,6 +325,7 @@ class Wiring:
     def archive_reader(self, resume: Resume) -> Reader:
         """What reads input and operator events for the event log, in a group of its own."""
         settings = self.settings
+        batch = min(settings.warehouse.batch, _ARCHIVE_BATCH)
         if settings.source == "log":
             folder = settings.data / settings.namespace / TOPIC
             return LogReader(
@@ -327,7 +333,7 @@ class Wiring:
                 folder,
                 resume,
                 control=self.log(CONTROL),
-                batch=_ARCHIVE_BATCH,
+                batch=batch,
                 lock="archive.lock",
             )
         admin = self.admin
@@ -341,7 +347,7 @@ class Wiring:
             resume,
             lambda topic: topic_id(admin, topic),
             control=settings.input.control,
-            batch=_ARCHIVE_BATCH,
+            batch=batch,
         )
 
     @property

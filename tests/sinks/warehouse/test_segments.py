@@ -20,9 +20,10 @@ from schemas.operations import Operation
 from schemas.tables import LOG, tables
 from sinks.warehouse import segments
 from sinks.warehouse.promise import Load, Step
-from sinks.warehouse.segments import Manifest, SegmentedEventLog
+from sinks.warehouse.segments import SegmentedEventLog
 from tests.resolver.profile_histories import an_event
 from tests.schemas.messages import message
+from tests.sinks.warehouse.reading import in_order, manifest, read, read_all
 
 KEYRING = Keyring("acme")
 POINTS = ("segment", "manifest", "together")
@@ -56,21 +57,9 @@ def load_at(offset: int) -> Load:
     return Load(rows_at(offset), (Step("events", 0, offset or None, offset + 1),), {"events": "id"})
 
 
-def manifest(folder: Path) -> Manifest:
-    """The manifest as it is now."""
-    found = Manifest.read(folder)
-    assert found is not None
-    return found
-
-
-def read(folder: Path, table: str = "nexus_events") -> list[Row]:
-    """The rows that DuckDB finds in a table, instants as milliseconds."""
-    with duckdb.connect() as session:
-        session.execute(manifest(folder).to_sql(folder))
-        columns = (
-            f"epoch_ms({one.name})" if one.type == "instant" else one.name for one in tables()[table].columns
-        )
-        return sorted(session.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall(), key=repr)
+def events_in(folder: Path) -> list[Row]:
+    """The rows of nexus_events."""
+    return read(folder, tables()["nexus_events"])
 
 
 def expected(count: int, erasures: Erasures | None = None) -> Rows:
@@ -84,10 +73,8 @@ def expected(count: int, erasures: Erasures | None = None) -> Rows:
 
 def agree(folder: Path, count: int, erasures: Erasures | None = None) -> None:
     """Every table of events has exactly the rows of the first events."""
-    rows = expected(count, erasures)
-    for table in LOG:
-        if "event_index" in table.names:
-            assert read(folder, table.name) == sorted(rows.get(table.name, []), key=repr), table.name
+    found = {name: rows for name, rows in read_all(folder).items() if "event_index" in tables()[name].names}
+    assert found == in_order(expected(count, erasures))
 
 
 @pytest.mark.usefixtures("log")
@@ -115,14 +102,14 @@ def test_a_load_twice_is_one(log: SegmentedEventLog, folder: Path) -> None:
     """A load that is sent again, as after a lost answer, is in, and once."""
     assert log.load(load_at(0))
     assert log.load(load_at(0))
-    assert len(read(folder)) == 1
+    assert len(events_in(folder)) == 1
 
 
 def test_a_load_from_elsewhere_changes_nothing(log: SegmentedEventLog, folder: Path) -> None:
     """A load that expects other offsets than there are is refused."""
     assert log.load(load_at(0))
     assert not log.load(load_at(7))
-    assert len(read(folder)) == 1
+    assert len(events_in(folder)) == 1
 
 
 def test_one_process_has_the_log(log: SegmentedEventLog, folder: Path) -> None:
@@ -163,7 +150,7 @@ def test_readers_with_an_older_manifest_go_on(log: SegmentedEventLog, folder: Pa
         log.tidy()
         log.load(load_at(8))
         assert session.execute("SELECT count(*) FROM nexus_events").fetchone() == (8,)
-    assert len(read(folder)) == 9
+    assert len(events_in(folder)) == 9
 
 
 def test_former_segments_go(log: SegmentedEventLog, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +175,7 @@ def test_a_reader_sees_one_moment(log: SegmentedEventLog, folder: Path) -> None:
 
     def look() -> None:
         while not done.is_set():
-            seen.append(Counter(row[2] for row in read(folder)))
+            seen.append(Counter(row[2] for row in events_in(folder)))
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -266,7 +253,7 @@ def test_kills_lose_nothing_and_load_nothing_twice(folder: Path, point: str) -> 
     while in_a_process(killed_at, folder, point, 1 + kills % 3) == -signal.SIGKILL:
         kills += 1
         assert kills < 100
-        assert len(read(folder)) == len({row[2] for row in read(folder)})
+        assert len(events_in(folder)) == len({row[2] for row in events_in(folder)})
     assert kills > (1 if point == "together" else 5)
     agree(folder, 20)
 
