@@ -87,7 +87,7 @@ class Authoritative:
         _Inputs(self.engine, rules, said).load(cut, until_ms)
         self._run("named", "identifiers", "links")
         _Inputs(self.engine, rules, said).load_nameless()
-        self._run("members", "nodes", "quarantined", "guarded", "pairs", "components", "edges")
+        self._run("members", "nodes", "quarantined", "guarded", "components", "pairs", "edges")
         rounds, depth = _Rounds(self.engine, self.max_recursion).unite()
         suspended = self._judge(rules, said)
         self._run("seniors", "entities")

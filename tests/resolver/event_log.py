@@ -89,7 +89,8 @@ class EventLog:
         """The entity id of every identifier, as the resolution has it."""
         query = """
             SELECT i.entity_type, i.identifier_type, i.identifier_value, e.entity_id
-            FROM nexus_work_entities e JOIN nexus_work_identifiers i USING (node)
+            FROM nexus_work_components c JOIN nexus_work_entities e USING (component)
+            JOIN nexus_work_identifiers i USING (node)
         """
         return {Identifier(*named): entity_id for *named, entity_id in self.engine.rows(query)}
 
@@ -108,7 +109,7 @@ class EventLog:
         """The traits of every entity that has some."""
         query = """
             SELECT e.entity_id, t.trait_name, t.trait_value, EPOCH_MS(t.occurred_at), t.source, t.event_id
-            FROM nexus_work_traits t JOIN nexus_work_entities e ON t.entity = e.node
+            FROM nexus_work_traits t JOIN nexus_work_entities e ON t.entity = e.senior
         """
         found: dict[str, dict[str, Trait]] = defaultdict(dict)
         for entity_id, name, value, *origin in self.engine.rows(query):
@@ -119,7 +120,7 @@ class EventLog:
         """The timelines of every entity that has some."""
         query = """
             SELECT e.entity_id, s.state_name, s.state_value, s.state_numeric_value, s.entered_ms, s.exited_ms
-            FROM nexus_work_states s JOIN nexus_work_entities e ON s.entity = e.node ORDER BY s.entered_ms
+            FROM nexus_work_states s JOIN nexus_work_entities e ON s.entity = e.senior ORDER BY s.entered_ms
         """
         found: dict[str, dict[str, Timeline]] = defaultdict(dict)
         for entity_id, name, text, number, *bounds in self.engine.rows(query):
@@ -132,7 +133,7 @@ class EventLog:
         query = """
             SELECT p.entity_id, g.entity_id, m.role, EPOCH_MS(m.established_at), EPOCH_MS(m.ended_at)
             FROM nexus_work_memberships m
-            JOIN nexus_work_entities p ON m.person = p.node JOIN nexus_work_entities g ON m.company = g.node
+            JOIN nexus_work_entities p ON m.person = p.senior JOIN nexus_work_entities g ON m.company = g.senior
         """
         return {
             (person, group, role): Membership(*since)
