@@ -16,6 +16,6 @@ SELECT
     participants.source,
     entities.entity_id AS person_id,
     participants.role,
-    TO_TIMESTAMP_NTZ(participants.occurred_ms, 3) AS occurred_at
+    CAST(TO_TIMESTAMP_NTZ(participants.occurred_ms, 3) AS TIMESTAMP_NTZ(3)) AS occurred_at
 FROM participants
 INNER JOIN nexus_work_entities AS entities ON participants.entity = entities.senior

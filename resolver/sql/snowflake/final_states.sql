@@ -8,8 +8,8 @@ SELECT
     states.state_name,
     states.state_value,
     states.state_numeric_value,
-    TO_TIMESTAMP_NTZ(states.entered_ms, 3) AS state_entered_at,
-    TO_TIMESTAMP_NTZ(states.exited_ms, 3) AS state_exited_at,
+    CAST(TO_TIMESTAMP_NTZ(states.entered_ms, 3) AS TIMESTAMP_NTZ(3)) AS state_entered_at,
+    CAST(TO_TIMESTAMP_NTZ(states.exited_ms, 3) AS TIMESTAMP_NTZ(3)) AS state_exited_at,
     states.exited_ms IS NULL AS is_current,
     states.event_id AS trigger_event_id
 FROM nexus_work_states AS states
