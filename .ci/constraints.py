@@ -1,9 +1,10 @@
 """Write constraints/*.txt: the newest version of all that pyproject.toml asks for, with hashes.
 
-runtime.txt is what a production machine installs, build.txt adds what makes the wheel, develop.txt what tests
-and checks it; together they are one resolution. The hashes are of the wheels for every Python and platform
-below, so that pip refuses any other file. Run it by `make constraints`, with the oldest Python that is
-supported: that one needs the most backports.
+runtime.txt is what a production machine installs; bigquery.txt and snowflake.txt each add a client to it,
+build.txt what makes the wheel, develop.txt what tests and checks it; together they are one resolution. What
+the tests run in an environment of its own, a dependency group, is a resolution by itself. The hashes are of
+the wheels for every Python and platform below, so that pip refuses any other file. Run it by `make
+constraints`, with the oldest Python that is supported: that one needs the most backports.
 """
 
 from __future__ import annotations
@@ -38,16 +39,19 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = [*project["project"]["dependencies"], *BACKPORTS]
     build = project["build-system"]["requires"]
-    develop = project["project"]["optional-dependencies"]["develop"]
-    everything = resolve([*runtime, *build, *develop])
+    extras = project["project"]["optional-dependencies"]
+    everything = resolve([*runtime, *build, *(line for extra in extras.values() for line in extra)])
     markers = {name_of(line): line.partition(";")[2].strip() for line in runtime if ";" in line}
     markers |= {name_of(backport): marker for backport, marker in BACKPORTS.items()}
     hashes = collect_hashes(everything, markers)
     written: set[str] = set()
-    for title, requirements in {"runtime": runtime, "build": build, "develop": [*build, *develop]}.items():
+    for title, requirements in {"runtime": runtime, "build": build, **extras}.items():
         names = set(resolve(requirements, everything)) - written
         write(title, {name: everything[name] for name in sorted(names)}, markers, hashes)
-        written |= names
+        written |= names if title in ("runtime", "build") else set()
+    for title, lines in project["dependency-groups"].items():
+        alone = resolve(lines)
+        write(title, alone, {}, collect_hashes(alone, {}))
 
 
 def name_of(requirement: str) -> str:

@@ -131,7 +131,7 @@ class SegmentedLog:
     def _sync(self, segment: int, base: int) -> None:
         os.fsync(segment)
         if base not in self._named:
-            _sync_folder(self.folder)  # a synced file whose name is lost is lost
+            sync_folder(self.folder)  # a synced file whose name is lost is lost
             self._named.add(base)
 
     def _read(self, offset: int, max_lines: int, max_bytes: int) -> list[Line]:
@@ -197,7 +197,7 @@ class SegmentedLog:
         lock = os.open(self.folder / "append.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             deadline = time.monotonic() + self._lock_timeout_s
-            while not _try_lock(lock, kind):
+            while not try_lock(lock, kind):
                 if time.monotonic() > deadline:
                     raise TimeoutError(0, "another process has been appending for too long; is it stopped?")
                 time.sleep(0.001)
@@ -218,14 +218,15 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in reversed(missing):
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise SettingsError(
             f"cannot keep data in {folder}: {error.strerror}; choose a folder that can be written"
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -233,7 +234,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _try_lock(lock: int, kind: int) -> bool:
+def try_lock(lock: int, kind: int) -> bool:
+    """Whether the open file could be locked at once (`fcntl.LOCK_EX` or `LOCK_SH`)."""
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:

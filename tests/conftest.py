@@ -17,7 +17,15 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests.services import KafkaServer, Missing, RedisServer, make_topic, redis_executables
+from tests.services import (
+    BigQueryServer,
+    KafkaServer,
+    Missing,
+    RedisServer,
+    SnowflakeServer,
+    make_topic,
+    redis_executables,
+)
 
 # No deadline: the cores are shared with servers, and a slow example is not a wrong one.
 settings.register_profile("nexus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -106,6 +114,28 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         unavailable(missing)
     with server:
         yield server.bootstrap
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryServer]:
+    """Give the emulator of BigQuery of the whole run: each test has datasets of its own."""
+    try:
+        server = BigQueryServer(tmp_path_factory.mktemp("bigquery"))
+    except Missing as missing:
+        unavailable(missing)
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def snowflake_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnowflakeServer]:
+    """Give the emulator of Snowflake of the whole run: each test has databases of its own."""
+    try:
+        server = SnowflakeServer(tmp_path_factory.mktemp("snowflake"))
+    except Missing as missing:
+        unavailable(missing)
+    with server:
+        yield server
 
 
 @pytest.fixture

@@ -74,16 +74,16 @@ def test_nothing_happens_at_import() -> None:
 def test_every_requirement_is_pinned_with_hashes() -> None:
     """What pyproject.toml asks for is in the constraints: a version that it allows, with sha256 sums."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    build, develop = (
-        project["build-system"]["requires"],
-        project["project"]["optional-dependencies"]["develop"],
-    )
-    pins = {
-        name: version for title in ("runtime", "build", "develop") for name, version in pinned(title).items()
+    ours = {
+        "runtime": project["project"]["dependencies"],
+        "build": project["build-system"]["requires"],
+        **project["project"]["optional-dependencies"],
     }
-    for line in [*project["project"]["dependencies"], *build, *develop]:
-        requirement = Requirement(line)
-        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, line
+    together = {name: version for title in ours for name, version in pinned(title).items()}
+    for title, lines in {**ours, **project["dependency-groups"]}.items():
+        pins = together if title in ours else pinned(title)
+        for requirement in map(Requirement, lines):
+            assert pins[canonicalize_name(requirement.name)] in requirement.specifier, (title, requirement)
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ class EventLog(Protocol):
         """
 
     def tidy(self) -> None:
-        """Do some of what keeps the log quick to read, if anything is to be done. Called when time is left."""
+        """Do some of what keeps the log quick to read, if there is any. Called when time is left."""
 
     def close(self) -> None:
         """Let go of it. Closing twice is harmless."""

@@ -1,12 +1,14 @@
 """Real servers from a shell: `python -m tests.services VERB`.
 
-install            fetch what is missing: Kafka's jars by Maven; redis-server, Java and Maven by apt-get
+install            fetch what is missing: Kafka's jars by Maven; redis-server, Java and Maven by apt-get;
+                   the emulators of BigQuery and Snowflake by pip
 start              install, then start Kafka and Redis in the background; `eval` what it prints
 status             print the same again; code 1 when `start` left nothing running
 stop               stop what `start` left running
 run -- COMMAND     install, start both, run COMMAND, stop both; ends with COMMAND's code
 
-The servers' addresses are in NEXUS_TEST_KAFKA (host:port) and NEXUS_TEST_REDIS (a URL).
+The servers' addresses are in NEXUS_TEST_KAFKA (host:port) and NEXUS_TEST_REDIS (a URL). The emulators are
+only installed: the tests that want them start them.
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ from pathlib import Path
 POM = Path(__file__).resolve().parent / "pom.xml"
 CACHE = POM.parents[2] / ".services"  # kept between runs, ignored by git
 JARS = CACHE / "kafka-jars"
+CONSTRAINTS = POM.parents[2] / "constraints"
+# Each has dependencies of its own, some of them older than ours: constraints/NAME.txt
+ENVIRONMENTS = ("bqemulator", "fakesnow", "zetasql")
 
 OLDEST_JAVA = 17
 
@@ -60,13 +63,26 @@ def kafka_jars() -> Path:
     return JARS
 
 
+def environment(name: str) -> Path:
+    """Return the folder of a virtual environment of its own; raises Missing when it was not made yet."""
+    folder = CACHE / name
+    if not _is_made(folder):
+        raise Missing(f"no {name} in .services: `python -m tests.services install` fetches it")
+    return folder
+
+
 def install() -> None:
-    """Bring everything that is missing: system packages (as root, by apt-get) and Kafka's jars (by Maven)."""
+    """Bring everything that is missing: system packages (as root, by apt-get), Kafka's jars (by Maven), the
+    emulators of the warehouses (by pip).
+    """
     missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
     if missing:
         _apt_get(missing)
     if not _complete():
         _fetch_jars()
+    for folder in (CACHE / name for name in ENVIRONMENTS):
+        if not _is_made(folder):
+            _make_environment(folder)
 
 
 def _wheel_redis() -> str | None:
@@ -103,6 +119,20 @@ def _fetch_jars() -> None:
         new.rename(JARS)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _is_made(folder: Path) -> bool:
+    # as with the pom: other constraints make it anew
+    stamp, wanted = folder / "constraints.txt", CONSTRAINTS / f"{folder.name}.txt"
+    return stamp.exists() and stamp.read_bytes() == wanted.read_bytes()
+
+
+def _make_environment(folder: Path) -> None:
+    wanted = str(CONSTRAINTS / f"{folder.name}.txt")
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    _run([*pip, "--only-binary", ":all:", "--require-hashes", "-r", wanted])
+    shutil.copy(wanted, folder / "constraints.txt")
 
 
 def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> None:

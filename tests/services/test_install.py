@@ -27,19 +27,41 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
         commands.append(command)
         if command[0] == "mvn":
             Path(command[-1].partition("=")[2]).mkdir()
+        if command[1:3] == ["-m", "venv"]:
+            Path(command[-1]).mkdir(exist_ok=True)
 
     monkeypatch.setattr(install, "_run", run)
     return commands
 
 
 def test_a_bare_machine_gets_everything_once(bare: Commands) -> None:
-    """The lists of packages are fetched first, then the packages, then Kafka; nothing is fetched twice."""
+    """The lists of packages are fetched first, then the packages, Kafka and the emulators; nothing is fetched
+    twice.
+    """
     install.install()
     install.install()
     assert bare[0] == ["apt-get", "update", "-qq"]
     assert bare[1][-3:] == ["redis-server", "default-jre-headless", "maven"]
     assert [command[0] for command in bare].count("mvn") == 1
     assert install.kafka_jars() == install.JARS
+    assert [Path(command[-1]).stem for command in bare if "--require-hashes" in command] == [
+        "bqemulator",
+        "fakesnow",
+        "zetasql",
+    ]
+
+
+def test_other_versions_of_an_emulator_are_fetched(bare: Commands) -> None:
+    """When its constraints have changed since, the environment that is there does not count."""
+    install.install()
+    (install.environment("zetasql") / "constraints.txt").write_text("zetasql==0.1.4")
+    with pytest.raises(Missing, match="no zetasql"):
+        install.environment("zetasql")
+    install.install()
+    assert [command[-1] for command in bare[-2:]] == [
+        str(install.CACHE / "zetasql"),
+        str(install.CONSTRAINTS / "zetasql.txt"),
+    ]
 
 
 def test_another_version_of_kafka_is_fetched(bare: Commands) -> None:

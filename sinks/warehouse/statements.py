@@ -1,0 +1,89 @@
+"""The statements that are made from the declaration of the tables, in all dialects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from schemas.tables import Column, ColumnType, Table
+from sinks.warehouse.engine import Dialect
+
+TYPES: Final[Mapping[Dialect, Mapping[ColumnType, str]]] = {
+    "duckdb": {
+        "text": "VARCHAR",
+        "bytes": "BLOB",
+        "int": "BIGINT",
+        "float": "DOUBLE",
+        "bool": "BOOLEAN",
+        "instant": "TIMESTAMP WITH TIME ZONE",
+        "json": "VARCHAR",
+    },
+    "bigquery": {
+        "text": "STRING",
+        "bytes": "BYTES",
+        "int": "INT64",
+        "float": "FLOAT64",
+        "bool": "BOOL",
+        "instant": "TIMESTAMP",
+        "json": "STRING",
+    },
+    "snowflake": {
+        "text": "VARCHAR",
+        "bytes": "BINARY",
+        "int": "NUMBER(38, 0)",
+        "float": "FLOAT",
+        "bool": "BOOLEAN",
+        "instant": "TIMESTAMP_NTZ(3)",  # in UTC, as dbt users have them
+        "json": "VARCHAR",
+    },
+}
+_NOT_CLUSTERED: Final[frozenset[ColumnType]] = frozenset({"bytes", "float"})  # BigQuery refuses these
+
+
+def create_table(dialect: Dialect, table: Table) -> str:
+    """Make the table if it is missing."""
+    columns = ",\n".join(f"    {_column(dialect, column)}" for column in table.columns)
+    return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n){_layout(dialect, table)}"
+
+
+def add_column(dialect: Dialect, table: Table, column: Column) -> str:
+    """Make a column that is missing. The rows that are there have nothing in it."""
+    return f"ALTER TABLE {table.name} ADD COLUMN {column.name} {TYPES[dialect][column.type]}"
+
+
+def merge(table: Table, loaded: str) -> str:
+    """Add the rows of `loaded` whose keys are not in the table yet; of several with one key, one."""
+    columns, key = ", ".join(table.names), ", ".join(table.key)
+    same = " AND ".join(f"there.{name} = loaded.{name}" for name in table.key)
+    values = ", ".join(f"loaded.{name}" for name in table.names)
+    return f"""MERGE INTO {table.name} AS there
+USING (
+    SELECT {columns}
+    FROM {loaded}
+    WHERE TRUE
+    QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {key}) = 1
+) AS loaded
+ON {same}
+WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"""
+
+
+def _column(dialect: Dialect, column: Column) -> str:
+    missing = " NOT NULL" if column.is_required else ""
+    return f"{column.name} {TYPES[dialect][column.type]}{missing}"
+
+
+def _layout(dialect: Dialect, table: Table) -> str:
+    """How the rows lie: by month, and within it by what queries ask for. DuckDB needs no word for it."""
+    match dialect:
+        case "bigquery":
+            types = {column.name: column.type for column in table.columns}
+            names = [name for name in table.cluster_by if types[name] not in _NOT_CLUSTERED]
+            months = (
+                f"\nPARTITION BY TIMESTAMP_TRUNC({table.partition_by}, MONTH)" if table.partition_by else ""
+            )
+            return months + (f"\nCLUSTER BY {', '.join(names[:4])}" if names else "")
+        case "snowflake":
+            months_first = [f"DATE_TRUNC('MONTH', {table.partition_by})"] if table.partition_by else []
+            by = [*months_first, *table.cluster_by]
+            return f"\nCLUSTER BY ({', '.join(by)})" if by else ""
+    return ""
