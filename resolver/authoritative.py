@@ -29,7 +29,8 @@ from schemas.formula import Comparison
 from schemas.identifiers import ENTITY_TYPES, Identifier, Keyring
 from schemas.rules import Rules
 from schemas.states import Activity, StateRules
-from schemas.tables import ColumnType
+from schemas.strict_json import canonical
+from schemas.tables import ColumnType, tables
 
 MAX_RECURSION: Final = 100
 """How deep a tree is walked down in one round. Snowflake takes 100 steps unless told otherwise."""
@@ -87,15 +88,36 @@ class Authoritative:
         _Inputs(self.engine, rules, said).load(cut, until_ms)
         self._run("named", "identifiers", "links")
         _Inputs(self.engine, rules, said).load_nameless()
-        self._run("members", "nodes", "quarantined", "guarded", "pairs", "components", "edges")
+        self._run("members", "nodes", "quarantined", "guarded", "components", "pairs", "edges")
         rounds, depth = _Rounds(self.engine, self.max_recursion).unite()
         suspended = self._judge(rules, said)
-        self._run("seniors", "entities")
+        self._run("entities")
         return Report(rounds, depth, suspended)
 
     def describe(self, rules: Rules, now_ms: int) -> None:
         """Make the tables of profiles: what the log says of the entities that `resolve` found, as of now."""
         _Profiles(self.engine, rules).make(now_ms)
+
+    def publish_identity(self, report: Report) -> None:
+        """Make the tables for people of what `resolve` found: see `schemas.tables`."""
+        for entity_type in ENTITY_TYPES:
+            self._run(f"resolved_{entity_type}_edges", f"resolved_{entity_type}_identifiers")
+        self._run("entity_aliases", "quarantine")
+        columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}
+        suspended = [self._suspended(edge, why) for edge, why in report.suspended.items()]
+        self.engine.replace("nexus_suspended_links", columns, suspended)
+
+    def publish_profiles(self) -> None:
+        """The same of what `describe` found."""
+        for entity_type in ENTITY_TYPES:
+            self._run(f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
+        self._run("final_memberships", "final_states")
+
+    def _suspended(self, edge: Edge, why: Conflict) -> Row:
+        set_key = self.keyring.handle(b"".join(edge.keys))
+        keys = canonical([key.hex() for key in edge.keys]).decode()
+        apart = None if why.apart is None else canonical([key.hex() for key in why.apart]).decode()
+        return edge.kind, keys, set_key, edge.position, why.unique, apart
 
     def _run(self, *names: str) -> None:
         for name in names:

@@ -15,8 +15,8 @@ from resolver.words import words
 from schemas.events import Event, Message
 from schemas.identifiers import Identifier
 from schemas.log_rows import LogRows, Rows
-from schemas.rules import Rules
-from schemas.tables import LOG, ColumnType
+from schemas.rules import Limit, Rules
+from schemas.tables import FINAL, LOG, RESOLVED, ColumnType
 from tests.resolver.histories import KEYRING
 
 _TYPES: Final[Mapping[ColumnType, str]] = {
@@ -25,9 +25,15 @@ _TYPES: Final[Mapping[ColumnType, str]] = {
     "int": "BIGINT",
     "float": "DOUBLE",
     "bool": "BOOLEAN",
-    "instant": "TIMESTAMP",
+    "instant": "TIMESTAMP WITH TIME ZONE",
     "json": "VARCHAR",
 }
+_MADE_ELSEWHERE: Final = ("nexus_persons", "nexus_groups")
+_RESOLVED: Final = """(
+    SELECT 'person' AS entity_type, person_id AS entity_id, * FROM nexus_resolved_person_identifiers
+    UNION ALL
+    SELECT 'group' AS entity_type, group_id AS entity_id, * FROM nexus_resolved_group_identifiers
+)"""
 
 
 class DuckDb:
@@ -54,7 +60,7 @@ class DuckDb:
         values = list(zip(*rows, strict=True))
         if values:
             read = ", ".join(
-                f"make_timestamp_ms(unnest(${place}::BIGINT[]))"
+                f"make_timestamp_ms(unnest(${place}::BIGINT[])) AT TIME ZONE 'UTC'"
                 if kind == "instant"
                 else f"unnest(${place}::{_TYPES[kind]}[])"
                 for place, kind in enumerate(columns.values(), 1)
@@ -86,29 +92,35 @@ class EventLog:
         return self.authoritative.resolve(self.rules, self.commands)
 
     def entity_of(self) -> dict[Identifier, str]:
-        """The entity id of every identifier, as the resolution has it."""
-        query = """
-            SELECT i.entity_type, i.identifier_type, i.identifier_value, e.entity_id
-            FROM nexus_work_entities e JOIN nexus_work_identifiers i USING (node)
-        """
+        """The entity id of every identifier in the graph."""
+        query = f"SELECT entity_type, identifier_type, identifier_value, entity_id FROM {_RESOLVED}"
         return {Identifier(*named): entity_id for *named, entity_id in self.engine.rows(query)}
 
-    def out_of_the_graph(self) -> dict[bytes, tuple[int, bytes] | None]:
-        """Who is not in the graph: the place of the limit and what brought one too many; None if blocked."""
+    def aliases(self) -> dict[str, str]:
+        """The entities that answer to ids other than their own."""
+        return dict(self.engine.rows("SELECT alias_id, entity_id FROM nexus_entity_aliases"))
+
+    def other_names(self) -> dict[str, str]:
+        """The ids made from identifiers, other than their entity's own."""
+        query = f"SELECT LEFT(entity_id, 4) || LOWER(HEX(identifier_key)) AS own, entity_id FROM {_RESOLVED}"
+        return {own: name for own, name in self.engine.rows(query) if own != name}
+
+    def out_of_the_graph(self) -> dict[bytes, tuple[Limit, bytes] | None]:
+        """Who is not in the graph: the limit and what brought one too many; None if blocked."""
         query = """
-            SELECT i.identifier_key, q.limit_index, MIN(l.first_position)
-            FROM nexus_work_guarded g JOIN nexus_work_identifiers i USING (node)
-            LEFT JOIN nexus_work_quarantined q USING (node) LEFT JOIN nexus_work_links l ON q.age = l.age
-            GROUP BY ALL
+            SELECT identifier_key, reason, identifier_type, partner_type, most, log_position
+            FROM nexus_quarantine
         """
-        found = self.engine.rows(query)
-        return {key: None if place is None else (place, position) for key, place, position in found}
+        return {
+            key: None if reason == "blocked" else (Limit(*limit), position)
+            for key, reason, *limit, position in self.engine.rows(query)
+        }
 
     def traits(self) -> dict[str, dict[str, Trait]]:
         """The traits of every entity that has some."""
         query = """
-            SELECT e.entity_id, t.trait_name, t.trait_value, EPOCH_MS(t.occurred_at), t.source, t.event_id
-            FROM nexus_work_traits t JOIN nexus_work_entities e ON t.entity = e.node
+            SELECT person_id, trait_name, trait_value, EPOCH_MS(occurred_at), source, event_id
+            FROM (FROM nexus_resolved_person_traits UNION ALL FROM nexus_resolved_group_traits)
         """
         found: dict[str, dict[str, Trait]] = defaultdict(dict)
         for entity_id, name, value, *origin in self.engine.rows(query):
@@ -118,8 +130,10 @@ class EventLog:
     def timelines(self) -> dict[str, dict[str, Timeline]]:
         """The timelines of every entity that has some."""
         query = """
-            SELECT e.entity_id, s.state_name, s.state_value, s.state_numeric_value, s.entered_ms, s.exited_ms
-            FROM nexus_work_states s JOIN nexus_work_entities e ON s.entity = e.node ORDER BY s.entered_ms
+            SELECT
+                entity_id, state_name, state_value, state_numeric_value,
+                EPOCH_MS(state_entered_at), EPOCH_MS(state_exited_at)
+            FROM nexus_states ORDER BY state_entered_at
         """
         found: dict[str, dict[str, Timeline]] = defaultdict(dict)
         for entity_id, name, text, number, *bounds in self.engine.rows(query):
@@ -130,26 +144,41 @@ class EventLog:
     def memberships(self) -> dict[tuple[str, str, str | None], Membership]:
         """Person, group and role: since when and until when."""
         query = """
-            SELECT p.entity_id, g.entity_id, m.role, EPOCH_MS(m.established_at), EPOCH_MS(m.ended_at)
-            FROM nexus_work_memberships m
-            JOIN nexus_work_entities p ON m.person = p.node JOIN nexus_work_entities g ON m.company = g.node
+            SELECT person_id, group_id, role, EPOCH_MS(established_at), EPOCH_MS(ended_at)
+            FROM nexus_memberships
         """
-        return {
-            (person, group, role): Membership(*since)
-            for person, group, role, *since in self.engine.rows(query)
-        }
+        found = self.engine.rows(query)
+        return {(person, group, role): Membership(*since) for person, group, role, *since in found}
+
+    def as_declared(self) -> None:
+        """Assert that each table has the columns that it is declared with, and one row for each key."""
+        for table in (*RESOLVED, *FINAL):
+            if table.name in _MADE_ELSEWHERE:
+                continue
+            columns = dict(
+                self.engine.rows(
+                    f"SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{table.name}'"
+                )
+            )
+            assert columns == {one.name: _TYPES[one.type] for one in table.columns}, table.name
+            key = ", ".join(table.key)
+            twice = self.engine.rows(f"SELECT {key} FROM {table.name} GROUP BY ALL HAVING COUNT(*) > 1")
+            assert not twice, table.name
 
     def agrees(self, answer: Answer, now_ms: int) -> None:
         """Assert that the resolution gives this answer."""
         report = self.resolve()
+        self.authoritative.publish_identity(report)
         self.authoritative.describe(self.rules, now_ms)
+        self.authoritative.publish_profiles()
         assert self.entity_of() == answer.entity_of
-        out: dict[bytes, tuple[int, bytes] | None] = dict.fromkeys(answer.blocked)
-        for key, why in answer.quarantined.items():
-            out[key] = self.rules.limits.index(why.limit), why.position
+        assert self.aliases() == self.other_names()
+        out: dict[bytes, tuple[Limit, bytes] | None] = dict.fromkeys(answer.blocked)
+        out.update({key: (why.limit, why.position) for key, why in answer.quarantined.items()})
         assert self.out_of_the_graph() == out
         assert report.suspended == answer.suspended
         profiles = answer.profiles.items()
         assert self.traits() == {name: each.traits for name, each in profiles if each.traits}
         assert self.timelines() == {name: each.timelines for name, each in profiles if each.timelines}
         assert self.memberships() == answer.memberships
+        self.as_declared()

@@ -41,7 +41,8 @@ def test_named_shapes(shape: Shape) -> None:
 def test_random_histories(name: str, seed: int) -> None:
     """Whatever events and operators say, late and twice, all rules on, the answer is the reference's."""
     draw = Random(f"{name}, {seed}")  # what pytest prints of a failing test replays it
-    events, commands = [], []
+    events: list[Event] = []
+    commands: list[Command] = []
     for world in range(_WORLDS):
         for step in a_history(draw, 0.4, is_long=draw.random() < 0.3)[1]:
             if isinstance(step, list):

@@ -37,7 +37,7 @@ since_changes AS (
         changes.state_value,
         changes.state_numeric_value,
         COUNT(changes.at_ms) OVER (
-            PARTITION BY points.entity, inputs.input_name ORDER BY points.at_ms ROWS UNBOUNDED PRECEDING
+            PARTITION BY points.entity, inputs.input_name ORDER BY points.at_ms ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS change
     FROM points
     CROSS JOIN inputs

@@ -16,9 +16,9 @@ SELECT
     links.set_key,
     identifiers.identifier_key AS anchor_key,
     identifiers.entity_type,
-    seniors.senior AS entity
+    entities.senior AS entity
 FROM anchors
 INNER JOIN nexus_work_links AS links ON anchors.link = links.link
 INNER JOIN nexus_work_identifiers AS identifiers ON anchors.anchor = identifiers.node
 INNER JOIN nexus_work_components AS components ON anchors.anchor = components.node
-INNER JOIN nexus_work_seniors AS seniors ON components.component = seniors.component
+INNER JOIN nexus_work_entities AS entities ON components.component = entities.component

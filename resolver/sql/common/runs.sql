@@ -17,7 +17,7 @@ numbered AS (
     SELECT
         gaps.*,
         SUM(CASE WHEN former_ms IS NULL OR at_ms > former_ms + duration_ms THEN 1 ELSE 0 END) OVER (
-            PARTITION BY entity, state_name, side ORDER BY at_ms ROWS UNBOUNDED PRECEDING
+            PARTITION BY entity, state_name, side ORDER BY at_ms ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS run
     FROM gaps
 )

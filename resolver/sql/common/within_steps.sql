@@ -15,7 +15,7 @@ waits AS (
     SELECT
         instants.*,
         MIN(CASE WHEN is_awaited = 1 THEN at_ms END) OVER (
-            PARTITION BY entity, state_name ORDER BY at_ms DESC, is_awaited DESC ROWS UNBOUNDED PRECEDING
+            PARTITION BY entity, state_name ORDER BY at_ms DESC, is_awaited DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS awaited_ms
     FROM instants
 ),
