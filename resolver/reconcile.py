@@ -2,7 +2,8 @@
 
 1. *Cut.* One call says what the store has read by then, as of which `now` timed states are, and the rules.
    From then on the store notes of whom anything is told.
-2. *Wait* until the event log has all of that, and compute the authoritative answer to it (`authoritative`).
+2. *Wait* until the event log has all of that, and compute the authoritative answer to it (`authoritative`):
+   the resolved and final tables, which people read as well.
 3. *Compare* it with the stream's answer, which is read meanwhile and after. Entities of which something was
    told since the cut cannot be compared: whether they are right the repair finds out.
 4. *Repair* the entities that differ (`repair`): what the log says is put in the place of what the store has,
@@ -211,6 +212,8 @@ class Reconciliation:
         authoritative = Authoritative(engine, self._store.keyring)
         resolved = authoritative.resolve(rules, self._log.commands(cut), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
+        authoritative.publish_identity(resolved)
+        authoritative.publish_profiles()
         report.rounds, report.depth = resolved.rounds, resolved.depth
 
     def _read_stream(self) -> None:
@@ -231,22 +234,22 @@ _STREAM: Final[Mapping[str, Mapping[str, ColumnType]]] = {
         "trait_value": "text",
         "source": "text",
         "event_id": "text",
-        "occurred_ms": "int",
+        "occurred_at": "instant",
     },
     "memberships": {
         "person_id": "text",
         "group_id": "text",
         "role": "text",
-        "started_ms": "int",
-        "ended_ms": "int",
+        "established_at": "instant",
+        "ended_at": "instant",
     },
     "states": {
         "entity_id": "text",
         "state_name": "text",
         "state_value": "text",
         "state_numeric_value": "float",
-        "entered_ms": "int",
-        "exited_ms": "int",
+        "state_entered_at": "instant",
+        "state_exited_at": "instant",
     },
 }
 

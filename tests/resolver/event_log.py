@@ -72,7 +72,8 @@ class EventLog:
     """A log in a warehouse: takes events and operator events, and has the resolution answer."""
 
     def __init__(self, rules: Rules, max_recursion: int = 100) -> None:
-        self.engine, self.rules = DuckDb(), rules
+        self.engine: Any = DuckDb()
+        self.rules = rules
         self.commands: list[Command] = []
         self.authoritative = Authoritative(self.engine, KEYRING, max_recursion)
 

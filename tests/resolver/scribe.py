@@ -10,7 +10,7 @@ from tests.resolver.profile_histories import STATED
 
 
 class Scribe:
-    """An engine of a dialect. `statements` are what it was asked; a small table is a pair of name and columns."""
+    """An engine of a dialect. `statements`: what it was asked; a small table is its name and columns."""
 
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect

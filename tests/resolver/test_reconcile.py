@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -17,6 +18,7 @@ from schemas.events import Event, log_position
 from schemas.log_rows import Row
 from schemas.tables import tables
 from schemas.transitions import EntitiesMerged, TraitChanged
+from sinks.warehouse.duckdb import DuckDB
 from tests.resolver.event_log import EventLog
 from tests.resolver.histories import Pair, Said, event, key_of
 from tests.resolver.profile_histories import STATED, Tick, a_history
@@ -32,7 +34,7 @@ class World(Kept):
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
         self.log = EventLog(pair.rules)
-        self.engine = self.log.engine
+        self.engine = self.log.engine = DuckDB(Path(":memory:"))
 
     def reach(self, cut: Cut) -> None:
         """Something may come meanwhile; the log has it already, behind the cut."""

@@ -2,9 +2,9 @@
 -- whether the other answer has an entity of that id as well.
 -- In: nexus_stream_identifiers, the stream's answer.
 WITH authoritative AS (
-    SELECT identifiers.identifier_key, entities.entity_id
-    FROM nexus_work_entities AS entities
-    INNER JOIN nexus_work_identifiers AS identifiers ON entities.node = identifiers.node
+    SELECT identifier_key, person_id AS entity_id FROM nexus_resolved_person_identifiers
+    UNION ALL
+    SELECT identifier_key, group_id AS entity_id FROM nexus_resolved_group_identifiers
 ),
 
 moved AS (

@@ -1,15 +1,11 @@
 -- Traits that are others by the log than by the stream, in value or in who said it.
 -- In: nexus_stream_traits, the stream's answer.
 WITH authoritative AS (
-    SELECT
-        entities.entity_id,
-        traits.trait_name,
-        traits.trait_value,
-        traits.source,
-        traits.event_id,
-        EPOCH_MS(traits.occurred_at) AS occurred_ms
-    FROM nexus_work_traits AS traits
-    INNER JOIN nexus_work_entities AS entities ON traits.entity = entities.node
+    SELECT person_id AS entity_id, trait_name, trait_value, source, event_id, occurred_at
+    FROM nexus_resolved_person_traits
+    UNION ALL
+    SELECT group_id AS entity_id, trait_name, trait_value, source, event_id, occurred_at
+    FROM nexus_resolved_group_traits
 )
 
 SELECT
@@ -24,4 +20,4 @@ WHERE
     authoritative.trait_value IS DISTINCT FROM stream.trait_value
     OR authoritative.source IS DISTINCT FROM stream.source
     OR authoritative.event_id IS DISTINCT FROM stream.event_id
-    OR authoritative.occurred_ms IS DISTINCT FROM stream.occurred_ms
+    OR authoritative.occurred_at IS DISTINCT FROM stream.occurred_at
