@@ -14,7 +14,7 @@ from flows.cli_notifications import notifications_group
 from flows.cli_operator import OPERATOR_COMMANDS
 from flows.cli_questions import QUESTIONS
 from flows.cli_rules import rules_group
-from flows.cli_warehouse import reconcile
+from flows.cli_warehouse import WAREHOUSE_COMMANDS
 from flows.command import as_json, common, of_something, result, say, settings_of
 from flows.progress import progress
 from schemas.errors import NexusError, SettingsError
@@ -337,7 +337,8 @@ def _tell_replay(report: "Report", is_dry: bool, is_json: bool) -> None:
 for _command in OPERATOR_COMMANDS:
     nexus.add_command(_command)
 nexus.add_command(rules_group)
-nexus.add_command(reconcile)
+for _command in WAREHOUSE_COMMANDS:
+    nexus.add_command(_command)
 
 
 # measuring

@@ -1,4 +1,4 @@
-"""`nexus reconcile`: the warehouse has the last word."""
+"""`nexus reconcile` and `nexus rebuild`: the warehouse has the last word."""
 
 import re
 from collections.abc import Iterator
@@ -97,3 +97,32 @@ def _steps() -> Iterator["Say"]:
 
     with progress("reconciling", len(STEPS)) as show:
         yield lambda step: show(list(STEPS).index(step))
+
+
+@click.command()
+@as_json
+@common
+def rebuild(is_json: bool, **given: Any) -> None:
+    """Fill an empty Redis from the event log.
+
+    Afterwards the stream goes on where the log ends, with the same persons and groups under the same ids.
+    Stop what runs, empty Redis or take another one, rebuild, and start again. Consumers get a snapshot.
+
+    \b
+    Examples:
+      nexus rebuild
+      nexus rebuild --json
+    """
+    from flows.reconcile import rebuild
+    from flows.stopping import Stop
+    from flows.wiring import Wiring
+
+    with Wiring(settings_of(given)) as parts, progress("events") as show:
+        events = rebuild(parts, Stop(), show)
+    if is_json:
+        result({"events": events})
+    else:
+        click.echo(f"{events:,} events from the event log are in; the stream goes on where it ends")
+
+
+WAREHOUSE_COMMANDS = (reconcile, rebuild)

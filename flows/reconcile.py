@@ -10,9 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from flows.log_reader import CONTROL, TOPIC
 from flows.stopping import Stop
 from flows.wiring import Wiring
-from resolver.reconcile import Kind, Reconciliation, Report, Say
+from resolver.rebuild import Rebuild, Show
+from resolver.reconcile import Kind, LogInWarehouse, Reconciliation, Report, Say
 from resolver.store import Cut
 from schemas.errors import SettingsError, StoreUnavailable
 from sinks.warehouse.duckdb import DuckDB
@@ -53,10 +55,9 @@ class FolderWarehouse:
         """Wait until the archive has passed the cut, then look at the log as it is at that moment."""
         until = time.monotonic() + _PATIENCE_S
         while True:
-            manifest = Manifest.read(self._folder)
-            places = manifest.places() if manifest is not None else {}
-            if manifest is not None and not missing(cut, places):
-                break
+            places = self.look()
+            if places and not missing(cut, places):
+                return
             if self._stop.requested:
                 raise StoreUnavailable("told to stop while waiting for the event log")
             if time.monotonic() > until:
@@ -65,9 +66,16 @@ class FolderWarehouse:
                     "archive` running?"
                 )
             time.sleep(_LOOK_S)
+
+    def look(self) -> Mapping[tuple[str, int], int]:
+        """Look at the log as it is now; the offsets at which it ends. Empty: there is no log."""
+        manifest = Manifest.read(self._folder)
+        if manifest is None:
+            return {}
         for statement in manifest.to_sql(self._folder).split(";\n"):
             if statement.strip():
                 self.engine.execute(statement)
+        return manifest.places()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -101,6 +109,20 @@ def reconcile(parts: Wiring, stop: Stop, say: Say, *, is_dry: bool) -> Report:
         restructuring = parts.restructuring(lambda _: None)
         job = Reconciliation(parts.client, parts.settings.namespace, parts.store, found, restructuring, say)
         return job.run(is_dry=is_dry)
+
+
+def rebuild(parts: Wiring, stop: Stop, show: Show) -> int:
+    """Fill an empty store from the event log, see `resolver.rebuild`; how many events."""
+    settings = parts.settings
+    with warehouse(parts, stop) as found:
+        topics = (
+            {TOPIC, CONTROL} if settings.source == "log" else {*settings.input.topics, settings.input.control}
+        )
+        places = {place: offset for place, offset in found.look().items() if place[0] in topics}
+        if not places:
+            raise SettingsError("there is no event log to rebuild from: `nexus run archive` fills it")
+        restructuring = parts.restructuring(lambda _: None)
+        return Rebuild(parts.store, LogInWarehouse(found), restructuring, show).run(places)
 
 
 def repeatedly(every_s: float, stop: Stop, run: Callable[[], None]) -> None:

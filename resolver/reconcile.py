@@ -210,7 +210,7 @@ class Reconciliation:
     def _resolve(self, cut: Cut, report: Report) -> None:
         rules, engine = self._store.rules, self._engine
         authoritative = Authoritative(engine, self._store.keyring)
-        resolved = authoritative.resolve(rules, self._log.commands(cut), cut.offsets)
+        resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
         authoritative.publish_identity(resolved)
         authoritative.publish_profiles()
@@ -418,15 +418,26 @@ class LogInWarehouse:
         wanted = [(key,) for key in sorted(keys)]
         self._engine.replace("nexus_work_wanted", {"identifier_key": "bytes"}, wanted)
         self._engine.execute(statement(self._engine.dialect, "wanted_events"))
+        yield from self._events(_WANTED)
+
+    def all_events(self) -> Iterator[Event]:
+        """All events, some thousand at a time, one partition after the other."""
+        for topic, partition, *between in list(self._engine.rows(_STRETCHES)):
+            columns: dict[str, ColumnType] = {"topic": "text", "log_partition": "int"}
+            ends: dict[str, ColumnType] = {"first_offset": "int", "last_offset": "int"}
+            self._engine.replace("nexus_work_stretch", {**columns, **ends}, [(topic, partition, *between)])
+            yield from self._events(_IN_STRETCH)
+
+    def _events(self, query: str) -> Iterator[Event]:
         rows = {
-            table.name: map(tuple, self._engine.rows(_WANTED.format(table=table.name)))
+            table.name: map(tuple, self._engine.rows(query.format(table=table.name)))
             for table in LOG
             if "event_index" in table.names
         }
         yield from events_in(rows)
 
-    def commands(self, cut: Cut) -> list[Command]:
-        """The operator events up to a cut."""
+    def commands(self, offsets: Mapping[tuple[str, int], int]) -> list[Command]:
+        """The operator events that lie before some offsets, by topic and partition."""
         query = """
             SELECT topic, log_partition, log_offset, kind, entity_type, log_position, operation
             FROM nexus_operator_events
@@ -435,13 +446,35 @@ class LogInWarehouse:
         for topic, partition, offset, kind, entity_type, position, text in self._engine.rows(query):
             said = json.loads(text)
             keys = tuple(map(bytes.fromhex, said["keys"]))
-            if kind == "rules" or not keys or offset >= cut.offsets.get((topic, partition), 0):
+            if kind == "rules" or not keys or offset >= offsets.get((topic, partition), 0):
                 continue
             blocked = tuple(map(bytes.fromhex, said.get("blocked", ())))
             found.append(Command(kind, entity_type, bytes(position), keys, blocked))
         return found
 
 
+_STRETCHES: Final = """
+WITH numbered AS (
+    SELECT
+        topic,
+        log_partition,
+        log_offset,
+        ROW_NUMBER() OVER (PARTITION BY topic, log_partition ORDER BY log_offset) AS place
+    FROM nexus_events
+)
+
+SELECT topic, log_partition, MIN(log_offset) AS first_offset, MAX(log_offset) AS last_offset
+FROM numbered
+GROUP BY topic, log_partition, place - MOD(place, 20000)
+ORDER BY topic, log_partition, first_offset
+"""
+_IN_STRETCH: Final = """
+SELECT said.*
+FROM {table} AS said
+INNER JOIN nexus_work_stretch AS stretch
+    ON said.topic = stretch.topic AND said.log_partition = stretch.log_partition
+WHERE said.log_offset BETWEEN stretch.first_offset AND stretch.last_offset
+"""
 _WANTED: Final = """
 SELECT said.*
 FROM {table} AS said

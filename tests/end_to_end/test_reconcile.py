@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,3 +131,19 @@ def test_without_a_warehouse_it_says_what_to_set(nexus: Nexus) -> None:
     done = nexus.run("reconcile", NEXUS_WAREHOUSE__ENGINE="none")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "warehouse.engine" in done.err
+
+
+def test_an_empty_redis_is_rebuilt(nexus: Nexus) -> None:
+    """The same answer comes out of the event log, and the stream goes on where the log ends."""
+    before = answer(nexus)
+    refused = nexus.run("rebuild")
+    assert (refused.code, "in use" in refused.err) == (1, True)
+    shutil.rmtree(nexus.folder / "nexus-data" / "redis")
+    done = nexus.ok("rebuild")
+    assert "events from the event log are in" in done.out
+    assert answer(nexus) == before
+    nexus.ok("check")
+    (nexus.folder / "more.jsonl").write_bytes(call(1) + b"\n")
+    more = nexus.ok("run", "--until-end", "--source", "more.jsonl", "--as", "segment")
+    assert more.messages == 1
+    assert "no drift" in nexus.ok("reconcile", "--fail-on-drift").out
