@@ -115,9 +115,8 @@ def rebuild(parts: Wiring, stop: Stop, show: Show) -> int:
     """Fill an empty store from the event log, see `resolver.rebuild`; how many events."""
     settings = parts.settings
     with warehouse(parts, stop) as found:
-        topics = (
-            {TOPIC, CONTROL} if settings.source == "log" else {*settings.input.topics, settings.input.control}
-        )
+        section = settings.input
+        topics = {TOPIC, CONTROL} if settings.source == "log" else {*section.topics, section.control}
         places = {place: offset for place, offset in found.look().items() if place[0] in topics}
         if not places:
             raise SettingsError("there is no event log to rebuild from: `nexus run archive` fills it")

@@ -26,6 +26,7 @@ from tests.end_to_end.test_embedded import call
 from tests.resolver.histories import event
 
 SEED = 3
+pytestmark = pytest.mark.timeout(400)  # a dozen commands each
 
 
 @pytest.fixture
