@@ -19,6 +19,7 @@ files that the load jobs of BigQuery and Snowflake take; DuckDB would want them 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import json
@@ -99,10 +100,8 @@ class Manifest(BaseModel):
             found = cls.model_validate_json((folder / "manifest.json").read_bytes())
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            raise StartRefused(
-                f"{folder / 'manifest.json'} is no manifest of an event log: {error}"
-            ) from None
+        except ValidationError:
+            raise StartRefused(f"{folder / 'manifest.json'} is no manifest of an event log") from None
         if found.format != _FORMAT:
             raise StartRefused(f"the event log in {folder} was written by another version of Nexus")
         return found
@@ -205,8 +204,14 @@ class SegmentedEventLog:
         try:
             self._load(load)
         except OSError as error:
+            self._look_again()
             raise self._unavailable(error) from error
         return True
+
+    def _look_again(self) -> None:
+        """After a failure: it may have come when the next manifest was in its place already."""
+        with contextlib.suppress(OSError):
+            self._manifest = Manifest.read(self.folder) or self._manifest
 
     def _load(self, load: Load) -> None:
         number = self._manifest.number + 1
@@ -295,6 +300,7 @@ class SegmentedEventLog:
             self._forget_former()
             self._put_together()
         except OSError as error:
+            self._look_again()
             raise self._unavailable(error) from error
 
     def _forget_former(self) -> None:
