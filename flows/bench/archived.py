@@ -10,7 +10,7 @@ from flows.bench.place import Place
 from flows.bench.traffic import messages
 from flows.log_reader import TOPIC
 from flows.resolve import Counts
-from flows.running import Run, archive_flow, publish_flow, resolve_flow, run_flows
+from flows.running import Flow, Run, archive_flow, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
 from flows.stopping import Crash, Stop
 from flows.wiring import Wiring
@@ -20,7 +20,7 @@ RATE = 1_000  # messages a second
 _SECONDS = 60
 _EVERY_S = 0.02  # between two appends, and between two looks
 _LAST_S = 60.0
-_BACKLOG = 100_000
+_BACKLOG = 50_000
 
 
 def archived(place: Place, scale: float) -> Iterator[Figure]:
@@ -58,7 +58,7 @@ def _behind(settings: Settings, seconds: float) -> list[float]:
         for work in (feed, watch):
             threading.Thread(target=work, daemon=True).start()
         flows = [make(parts, run, Crash()) for make in (resolve_flow, publish_flow, archive_flow)]
-        run_flows(flows, stop)
+        _run(flows, stop)
     return sorted(at - before for before, at in zip(stream.seen, archive.seen, strict=False))
 
 
@@ -107,6 +107,16 @@ def _alone(settings: Settings, count: int) -> float:
         run = Run(stop, Counts())
         flow = archive_flow(parts, run, Crash(), lambda: True)
         began = time.monotonic()
-        run_flows([flow], stop)
+        _run([flow], stop)
         assert run.archiver is not None
         return run.archiver.counts.messages / (time.monotonic() - began)
+
+
+def _run(flows: list[Flow], stop: Stop) -> None:
+    """Run them. Who is told to end, as by SIGTERM, waits for them: Python cannot be taken down under them."""
+    try:
+        run_flows(flows, stop)
+    finally:
+        stop.request()
+        for flow in flows:
+            flow.ended.wait(10)
