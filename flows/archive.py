@@ -63,19 +63,23 @@ class MakeEnd(Protocol):
 
 @dataclass(slots=True)
 class Opened:
-    """The event log while this process has it: how far it is, and which erasures are known."""
+    """The event log while this process has it: how far it is, and which erasures are known. `read`: how far
+    everything was read by now, of which some is still to be loaded.
+    """
 
     offsets: Offsets
     topics: dict[str, str]
     erasures: Erasures
     ended: list[Ended]
+    read: Offsets
 
     @classmethod
     def at(cls, standing: Standing, keyring: Keyring) -> "Opened":
         """As it was found."""
         erasures = Erasures(keyring, dict(standing.erased))
         ended = [Ended.of(erasures, one) for one in standing.ended]
-        return cls(dict(standing.offsets), dict(standing.topics), erasures, ended)
+        offsets = dict(standing.offsets)
+        return cls(offsets, dict(standing.topics), erasures, ended, dict(offsets))
 
     def of_topic(self, topic: str) -> Mapping[int, int]:
         """The offsets of a topic by partition."""
@@ -90,7 +94,7 @@ class Opened:
                 f"topic {topic} was deleted and created again since it was archived: its offsets mean "
                 "nothing now. Keep the event log, and archive the new topic under another namespace"
             )
-        found = {partition: self.offsets.get((topic, partition)) for partition in committed}
+        found = {partition: self.read.get((topic, partition)) for partition in committed}
         if any(committed[partition] and offset is None for partition, offset in found.items()):
             log.warning("topic %s was archived before, and not into this event log: reading it again", topic)
         return found
@@ -98,26 +102,42 @@ class Opened:
 
 @dataclass(slots=True)
 class Gathered:
-    """What is to be loaded together, into the log as it was opened and no other. `topic`: of transitions."""
+    """What is to be loaded together, into the log as it was opened and no other, and how that moves it."""
 
     opened: Opened
-    topic: str
     taken: list[Taken] = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
+    steps: dict[tuple[str, int], Step] = field(default_factory=dict)
     messages: int = 0
     bytes: int = 0
     since: float = field(default_factory=time.monotonic)
 
-    def __bool__(self) -> bool:
-        return bool(self.taken or self.published)
+    def add_taken(self, taken: Taken) -> bool:
+        """Add what was read of the input; False, and nothing is added, where it does not go on from what was
+        read before.
+        """
+        read = self.opened.read
+        if any(move.expected != read.get((move.topic, move.partition)) for move in taken.moves):
+            return False
+        for move in taken.moves:
+            self._step(move.topic, move.partition, move.next)
+        self.taken.append(taken)
+        self.messages += len(taken.messages)
+        self.bytes += sum(len(one.value or b"") for one in taken.messages)
+        return True
 
-    def add(self, taken: Taken | None, published: Sequence[Published]) -> None:
-        """Add what was read."""
-        if taken is not None:
-            self.taken.append(taken)
-            self.messages += len(taken.messages)
-            self.bytes += sum(len(one.value or b"") for one in taken.messages)
+    def add_published(self, topic: str, published: Sequence[Published]) -> None:
+        """Add what was read of the transitions."""
+        for one in published:
+            self._step(topic, one.partition, one.next_offset)
         self.published += published
+
+    def _step(self, topic: str, partition: int, offset: int) -> None:
+        place = topic, partition
+        first = self.steps.get(place)
+        expected = self.opened.read.get(place) if first is None else first.expected
+        self.steps[place] = Step(topic, partition, expected, offset)
+        self.opened.read[place] = offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +185,7 @@ class _SourcePartition(StatelessSourcePartition[Gathered]):
     def next_batch(self) -> list[Gathered]:
         """The next batch, when it is due; when the run is to end, what was gathered by then."""
         found: list[Gathered] = []
+        is_done: list[bool] = []
         try:
             if self._stop.requested and (rest := self._gatherer.rest()):
                 return rest
@@ -172,7 +193,9 @@ class _SourcePartition(StatelessSourcePartition[Gathered]):
                 "what is to be archived", lambda: found.extend(self._gatherer.take())
             ):
                 raise StopIteration
-            if not found and self._gatherer.is_worked_off():
+            if not found:
+                self._stop.persist("its end", lambda: is_done.append(self._gatherer.is_worked_off()))
+            if is_done and is_done[-1]:
                 raise StopIteration
         except StopIteration:
             raise
@@ -221,11 +244,16 @@ class Gatherer:
             return []
         assert self._opened is not None
         assert self._reader is not None
-        gathered = self._gathered or Gathered(self._opened, self._transitions.topic)
-        taken, published = self._reader.take(), self._transitions.read()
-        gathered.add(taken, published)
-        self._gathered = gathered if gathered else None
-        if not gathered:
+        gathered = self._gathered = self._gathered or Gathered(self._opened)
+        taken = self._reader.take()
+        if taken is not None and not gathered.add_taken(taken):
+            log.warning("the input goes on elsewhere than it was read: reading it again")
+            self.lost()
+            return []
+        published = self._transitions.read()
+        gathered.add_published(self._transitions.topic, published)
+        if not gathered.steps:
+            self._gathered = None
             self._tidy()
             return []
         if not self._is_due(gathered, is_pause=taken is None and not published):
@@ -233,9 +261,9 @@ class Gatherer:
         return self.rest()
 
     def rest(self) -> list[Gathered]:
-        """What was gathered and is not due yet."""
+        """What was gathered, be it due or not."""
         rest, self._gathered = self._gathered, None
-        return [] if rest is None else [rest]
+        return [rest] if rest is not None and rest.steps else []
 
     def _is_due(self, gathered: Gathered, *, is_pause: bool) -> bool:
         if is_pause and self._no_more is not None and self._no_more():
@@ -352,7 +380,7 @@ class Work:
             key: position for key, position in opened.erasures.positions.items() if known.get(key) != position
         }
         ended = self._add_transitions(rows, gathered)
-        return Arranged(gathered, Load(rows, _steps(gathered), opened.topics, erased, ended))
+        return Arranged(gathered, Load(rows, tuple(gathered.steps.values()), opened.topics, erased, ended))
 
     def _sorted(self, gathered: Gathered) -> tuple[list[tuple[Message, Operation]], list[Message]]:
         """Operator events that can be read, and everything else."""
@@ -416,13 +444,3 @@ class Work:
         except TransientError:
             self._gatherer.keep_alive()
             raise
-
-
-def _steps(gathered: Gathered) -> tuple[Step, ...]:
-    """Where each partition was, and where it is after the batch."""
-    following: Offsets = {}
-    for taken in gathered.taken:
-        following |= {(move.topic, move.partition): move.next for move in taken.moves}
-    following |= {(gathered.topic, one.partition): one.next_offset for one in gathered.published}
-    at = gathered.opened.offsets
-    return tuple(Step(*place, at.get(place), offset) for place, offset in following.items())

@@ -342,6 +342,7 @@ class Wiring:
                 **self.consumer_config,
                 "group.id": f"{settings.group_id}-archive",
                 "client.id": f"nexus-{settings.namespace}-archive",
+                "enable.partition.eof": True,  # the end may lie behind offsets that hold no message
             },
             tuple(settings.input.topics),
             resume,

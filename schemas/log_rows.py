@@ -74,17 +74,7 @@ class LogRows:
         mentioned = list(self._mentioned(event))
         if not mentioned:
             return  # all of them are erased, and an event that names nobody is nobody's
-        rejected = canonical(
-            [
-                {
-                    "ref": one.ref,
-                    "entity_type": one.entity_type,
-                    "identifier_type": one.identifier_type,
-                    "reason": one.reason,
-                }
-                for one in event.rejected
-            ]
-        ).decode()
+        rejected = _rejected(event) if event.rejected else "[]"
         _add(rows, "nexus_events", (*place, event.event_name, event.event_type, rejected))
         for one in mentioned:
             self._add_participant(rows, place, event, one)
@@ -166,6 +156,19 @@ def add_transition(rows: Rows, change: Change) -> None:
             to_json(change).decode(),
         ),
     )
+
+
+def _rejected(event: Event) -> str:
+    found: list[Json] = [
+        {
+            "ref": one.ref,
+            "entity_type": one.entity_type,
+            "identifier_type": one.identifier_type,
+            "reason": one.reason,
+        }
+        for one in event.rejected
+    ]
+    return canonical(found).decode()
 
 
 def _add(rows: Rows, table: str, row: Row) -> None:

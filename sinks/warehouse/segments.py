@@ -19,6 +19,7 @@ files that the load jobs of BigQuery and Snowflake take; DuckDB would want them 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import json
@@ -26,7 +27,7 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -99,10 +100,8 @@ class Manifest(BaseModel):
             found = cls.model_validate_json((folder / "manifest.json").read_bytes())
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            raise StartRefused(
-                f"{folder / 'manifest.json'} is no manifest of an event log: {error}"
-            ) from None
+        except ValidationError:
+            raise StartRefused(f"{folder / 'manifest.json'} is no manifest of an event log") from None
         if found.format != _FORMAT:
             raise StartRefused(f"the event log in {folder} was written by another version of Nexus")
         return found
@@ -186,7 +185,7 @@ class SegmentedEventLog:
     def _changes(self, kinds: Set[str]) -> Iterator[Change]:
         """The transitions of these kinds."""
         for path in self._manifest.files(self.folder, "nexus_transitions"):
-            yield from _changes_in(_read(path), kinds)
+            yield from _changes_in(path, kinds)
 
     def _known(self) -> set[str]:
         return {one.name for one in self._manifest.segments} | self._manifest.former.keys()
@@ -205,8 +204,14 @@ class SegmentedEventLog:
         try:
             self._load(load)
         except OSError as error:
+            self._look_again()
             raise self._unavailable(error) from error
         return True
+
+    def _look_again(self) -> None:
+        """After a failure: it may have come when the next manifest was in its place already."""
+        with contextlib.suppress(OSError):
+            self._manifest = Manifest.read(self.folder) or self._manifest
 
     def _load(self, load: Load) -> None:
         number = self._manifest.number + 1
@@ -238,12 +243,13 @@ class SegmentedEventLog:
         ended = [Ended.of(erasures, one, self._changes(_TELLING)) for one in load.ended]
         counter = itertools.count(1)
         for segment in self._manifest.segments:
-            read = {table: _read(_file(self.folder, segment, table)) for table in segment.rows}
-            changed = _covered(read, erasures, load.erased.keys()) | _redacted(read, ended)
+            files = {table: _file(self.folder, segment, table) for table in segment.rows}
+            changed = _covered(files, erasures, load.erased.keys()) | _redacted(files, ended)
             if not changed:
                 yield segment
                 continue
-            yield self._write(f"{name}-{next(counter)}", read | changed)
+            others = {table: _read(path) for table, path in files.items() if table not in changed}
+            yield self._write(f"{name}-{next(counter)}", others | changed)
 
     # files
 
@@ -294,6 +300,7 @@ class SegmentedEventLog:
             self._forget_former()
             self._put_together()
         except OSError as error:
+            self._look_again()
             raise self._unavailable(error) from error
 
     def _forget_former(self) -> None:
@@ -350,52 +357,65 @@ def _few_of_a_size(segments: Iterable[_Segment]) -> list[_Segment]:
     return []
 
 
-def _covered(read: Mapping[str, _Table], erasures: Erasures, keys: Set[bytes]) -> dict[str, _Table]:
+def _covered(files: Mapping[str, Path], erasures: Erasures, keys: Set[bytes]) -> dict[str, _Table]:
     """The tables of a segment that change, as they are without what an erasure of these keys covers."""
-    wanted = pa.array(sorted(keys), pa.binary())
-    offsets: set[int] = set()
-    for name in IDENTIFIERS:
-        if name in read:
-            is_named = pc.is_in(read[name]["identifier_key"], value_set=wanted)
-            offsets.update(read[name].filter(is_named)["log_offset"].to_pylist())
-    at = pa.array(sorted(offsets), pa.int64())
+    at = pa.array(sorted(_named_at(files, keys)), pa.int64())
     others, rows = {}, Rows()
-    for name, table in read.items():
-        if "event_index" in table.column_names:  # whole events, some of which may only share an offset
-            is_there = pc.is_in(table["log_offset"], value_set=at)
+    for name, path in files.items():
+        if len(at) and "event_index" in tables()[name].names:
+            table = _read(path)
+            is_there = pc.is_in(table["log_offset"], value_set=at)  # whole events, and some others
             others[name], rows[name] = table.filter(pc.invert(is_there)), _rows(table.filter(is_there))
-        elif name == "nexus_operator_events":
+        elif keys and name == "nexus_operator_events":
+            table = _read(path)
             others[name], rows[name] = table.slice(0, 0), _rows(table)
     left = without_erased(rows, erasures)
     changed = [name for name in rows if rows[name] != left[name]]
     return {name: pa.concat_tables([others[name], _table(name, left[name])]) for name in changed}
 
 
-def _redacted(read: Mapping[str, _Table], ended: list[Ended]) -> dict[str, _Table]:
+def _named_at(files: Mapping[str, Path], keys: Set[bytes]) -> set[int]:
+    """The offsets of the events that name one of these identifiers."""
+    wanted, found = pa.array(sorted(keys), pa.binary()), set[int]()
+    for name in IDENTIFIERS:
+        if name in files and keys:
+            table = _read(files[name], ("identifier_key", "log_offset"))
+            is_named = pc.is_in(table["identifier_key"], value_set=wanted)
+            found.update(table.filter(is_named)["log_offset"].to_pylist())
+    return found
+
+
+def _redacted(files: Mapping[str, Path], ended: list[Ended]) -> dict[str, _Table]:
     """The same of transitions."""
     name = "nexus_transitions"
-    if not ended or name not in read:
+    if not ended or name not in files:
         return {}
-    before, after = _rows(read[name]), redacted_rows(_changes_in(read[name]), ended)
+    before, after = _rows(_read(files[name])), redacted_rows(_changes_in(files[name]), ended)
     return {name: _table(name, after)} if before != after else {}
 
 
-def _changes_in(table: _Table, kinds: Set[str] | None = None) -> Iterator[Change]:
+def _changes_in(path: Path, kinds: Set[str] | None = None) -> Iterator[Change]:
+    """The transitions in a file, of these kinds. A file without one of them is not read but for that."""
     if kinds is not None:
         wanted = pa.array(sorted(kinds), pa.string())
-        table = table.filter(pc.is_in(table["transition"], value_set=wanted))
-    for text in table["message"].to_pylist():
+        is_meant = pc.is_in(_read(path, ("transition",))["transition"], value_set=wanted)
+        if not pc.any(is_meant).as_py():
+            return
+        texts = _read(path, ("message",)).filter(is_meant)["message"]
+    else:
+        texts = _read(path, ("message",))["message"]
+    for text in texts.to_pylist():
         change = from_json(text.encode())
-        if isinstance(change, Change):
-            yield change
+        assert isinstance(change, Change), "only changes are archived"
+        yield change
 
 
 def _file(folder: Path, segment: _Segment, table: str) -> Path:
     return folder / "segments" / segment.name / f"{table}.parquet"
 
 
-def _read(path: Path) -> _Table:
-    return pq.ParquetFile(path).read()
+def _read(path: Path, columns: Sequence[str] | None = None) -> _Table:
+    return pq.ParquetFile(path).read(None if columns is None else list(columns))
 
 
 def _table(name: str, rows: Iterable[Row]) -> _Table:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.archive import Gatherer, Opened, Source, Work, build
+from flows.archive import Gathered, Gatherer, Opened, Source, Work, build
 from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
 from flows.operations import Operations
+from flows.reader import IdleReader, Taken
 from flows.running import Flow, run_flows
 from flows.stopping import Steps, Stop
-from flows.transitions_reader import LogTransitions
-from schemas.errors import SinkUnavailable, StartRefused
+from flows.transitions_reader import LogTransitions, Published
+from resolver.store import Move
+from schemas.errors import BrokerUnavailable, SinkUnavailable, StartRefused
 from schemas.identifiers import Identifier, Keyring, identifier
 from schemas.operations import Operation, encode_operation
 from schemas.records import encode_record
@@ -115,7 +117,15 @@ class House:
         table = tables()["nexus_events"]
         return sorted(row[table.place("event_id")] for row in read(self.folder / "events", table))
 
-    def flow(self, event_log: Moody, stop: Stop, *, until_end: bool, every_s: float = 0.05) -> Flow:
+    def flow(
+        self,
+        event_log: Moody,
+        stop: Stop,
+        *,
+        until_end: bool,
+        every_s: float = 0.05,
+        transitions: LogTransitions | None = None,
+    ) -> Flow:
         """The flow over these logs."""
 
         def reader(resume: Callable[..., Mapping[int, int | None]]) -> LogReader:
@@ -127,7 +137,7 @@ class House:
         def end(offsets: Callable[[str], Mapping[int, int]]) -> LogEnd:
             return LogEnd({name: self.log(name) for name in (TOPIC, CONTROL)}, offsets)
 
-        transitions = LogTransitions(self.log("transitions"))
+        transitions = transitions or LogTransitions(self.log("transitions"))
         no_more = (lambda: True) if until_end else None
         gatherer = Gatherer(event_log, KEYRING, reader, transitions, 100, every_s, end, no_more)
         operations = Operations(CONTROL, KEYRING, identifier)
@@ -140,10 +150,10 @@ class House:
         run_flows([self.flow(event_log or self.event_log(), stop, until_end=True)], stop)
 
     @contextmanager
-    def archiving(self, event_log: Moody, **options: float) -> Iterator[Stop]:
+    def archiving(self, event_log: Moody, every_s: float = 0.05) -> Iterator[Stop]:
         """Archive beside the block, and wait for the end."""
         stop = Stop()
-        flow = self.flow(event_log, stop, until_end=False, **options)
+        flow = self.flow(event_log, stop, until_end=False, every_s=every_s)
         thread = threading.Thread(target=run_flows, args=([flow], stop))
         thread.start()
         try:
@@ -245,6 +255,48 @@ def test_it_reads_on_from_where_the_log_stands(house: House) -> None:
         event_log.is_down = False
         house.send(3)
         eventually(lambda: house.events() == ["e-1", "e-3"], "it goes on")
+
+
+class Faltering(LogTransitions):
+    """Transitions of which every other read fails in passing."""
+
+    _reads = 0
+
+    def read(self) -> list[Published]:
+        """What comes next, if it is the turn."""
+        self._reads += 1
+        if self._reads % 2:
+            raise BrokerUnavailable("not now")
+        return super().read()
+
+
+def test_what_was_read_outlives_a_broker_that_falters(house: House) -> None:
+    """What was read of the input is kept while the transitions cannot be read."""
+    house.log("transitions").append([to_json(added(1, ADA_ID))])
+    stop = Stop()
+    transitions = Faltering(house.log("transitions"))
+    flow = house.flow(house.event_log(), stop, until_end=True, transitions=transitions)
+    house.send(1, 2, 3)
+    run_flows([flow], stop)
+    assert house.events() == ["e-1", "e-2", "e-3"]
+    assert len(_transitions(house)) == 1
+
+
+def test_input_that_does_not_go_on_is_not_taken() -> None:
+    """What begins elsewhere than the last ended, as after the group was lost, is read again from the log's
+    place.
+    """
+    opened = Opened.at(Standing({("events", 0): 7}), KEYRING)
+    gathered = Gathered(opened)
+    assert gathered.add_taken(taken(7, 9))
+    assert not gathered.add_taken(taken(7, 9))
+    assert gathered.add_taken(taken(9, 12))
+    assert tuple(gathered.steps.values()) == (Step("events", 0, 7, 12),)
+
+
+def taken(start: int, end: int) -> Taken:
+    """What a reader took between two offsets."""
+    return Taken(IdleReader(), (), (Move("events", 0, start, end),), (0,))
 
 
 def test_one_archives_and_the_other_waits(house: House) -> None:

@@ -18,6 +18,7 @@ from schemas.identifiers import Keyring
 from schemas.log_rows import LogRows, Row, Rows
 from schemas.operations import Operation
 from schemas.tables import LOG, tables
+from sinks.segments import sync_folder
 from sinks.warehouse import segments
 from sinks.warehouse.promise import Load, Step
 from sinks.warehouse.segments import SegmentedEventLog
@@ -286,3 +287,25 @@ def test_a_full_disk_is_waited_for(
             log.load(load_at(0))
     assert log.load(load_at(0))
     agree(folder, 1)
+
+
+def test_a_failure_behind_the_manifest_loads_nothing_twice(
+    log: SegmentedEventLog, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load whose last sync fails may be in: sent again, it is in once, and its files are left alone."""
+    fails = [True]
+
+    def fail_once(path: Path) -> None:
+        sync_folder(path)
+        if path == folder and fails:
+            fails.clear()
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sinks.warehouse.segments.sync_folder", fail_once)
+        with pytest.raises(SinkUnavailable, match="Input/output"):
+            log.load(load_at(0))
+    written = {path: path.stat().st_mtime_ns for path in (folder / "segments").rglob("*.parquet")}
+    assert log.load(load_at(0))
+    agree(folder, 1)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "segments").rglob("*.parquet")} == written
