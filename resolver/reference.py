@@ -35,6 +35,7 @@ from resolver.facts import Facts, Membership, Mention
 from resolver.judge import Conflict, Edge, Partition, judge
 from resolver.profiles import Profile
 from resolver.store import Command
+from resolver.words import words
 from schemas.events import Event
 from schemas.identifiers import Identifier, Keyring, entity_id
 from schemas.rules import Limit, Rules
@@ -107,7 +108,8 @@ class _Resolution:
 
     def __init__(self, learned: Reference) -> None:
         self.keyring, self.rules = learned.keyring, learned.rules
-        self.facts, self.commands = learned.facts, learned.commands
+        self.facts = learned.facts
+        self.words = words(self.keyring, learned.commands)
         self.names: dict[bytes, Identifier] = {}
 
     def answer(self, now_ms: int) -> Answer:
@@ -136,26 +138,6 @@ class _Resolution:
     def _priority(self, key: bytes) -> int:
         return self.rules.priority(self.names[key].identifier_type)
 
-    # erased
-
-    @cached_property
-    def erased(self) -> Mapping[bytes, bytes]:
-        """Erased identifier keys, each with the position of its first erasure."""
-        found: dict[bytes, bytes] = {}
-        for command in self.commands:
-            if command.kind == "erase":
-                for key in command.keys:
-                    found[key] = min(command.position, found.get(key, command.position))
-        return found
-
-    def living(self, key: bytes, position: bytes) -> bytes | None:
-        """The key that goes by this one at a log position; None where it is erased there."""
-        while (erasure := self.erased.get(key)) is not None:
-            if position <= erasure:
-                return None
-            key = self.keyring.reborn(key, erasure)
-        return key
-
     # blocked by rule
 
     @cached_property
@@ -173,12 +155,9 @@ class _Resolution:
 
     def _link(self, mention: Mention) -> LinkKey:
         """The link that a participant is evidence of; empty for none."""
-        living = {one: self.living(self.keyring.key(one), mention.position) for one in mention.identifiers}
-        if None in living.values():
-            return ()
-        kept = {
-            key: one for one, key in living.items() if key is not None and self.rules.blocked(one) is None
-        }
+        named = tuple(mention.identifiers)
+        living = self.words.erasures.living_set(map(self.keyring.key, named), mention.position) or ()
+        kept = {key: one for one, key in zip(named, living, strict=False) if self.rules.blocked(one) is None}
         self.names.update(kept)
         return tuple(sorted(kept))
 
@@ -191,45 +170,19 @@ class _Resolution:
                 ages[key] = min(fact.first, ages.get(key, fact.first))
         return ages
 
-    # what operators say
-
-    @cached_property
-    def said(self) -> Mapping[tuple[str, LinkKey], Command]:
-        """The operator events in force: of those that contradict each other, the one of highest position."""
-        last: dict[tuple[str, LinkKey], Command] = {}
-        for command in self.commands:
-            for about, named in _subjects(command):
-                keys = self._meant(command, named)
-                if keys:
-                    known = last.get((about, keys), command)
-                    last[about, keys] = max(known, command, key=lambda one: one.position)
-        return last
-
-    def _meant(self, command: Command, named: LinkKey) -> LinkKey:
-        """Who goes by these keys at an operator event, ascending; empty where one of them is erased there.
-
-        An erasure names what it found: nothing goes by another key in it.
-        """
-        living = [self.living(key, command.position) for key in named]
-        keys = tuple(sorted(key for key in living if key is not None))
-        is_void = len(keys) < len(named) or (command.kind == "erase" and keys != named)
-        return () if is_void else keys
-
-    def _standing(self, kind: str) -> list[tuple[LinkKey, Command]]:
-        return [(keys, said) for (_, keys), said in self.said.items() if said.kind == kind]
+    # blocked by an operator
 
     @cached_property
     def blocked(self) -> frozenset[bytes]:
         """Identifiers that an operator blocked, or an erasure, since it touched them."""
-        blocked = (*self._standing("block"), *self._standing("erase"))
-        return frozenset(keys[0] for keys, _ in blocked) & self.age.keys()
+        return self.words.blocked & self.age.keys()
 
     # counted
 
     @cached_property
     def quarantined(self) -> Mapping[bytes, Excess]:
         """Identifiers with more partners than a rule allows: the limit that was crossed first."""
-        released = {keys[0] for keys, _ in self._standing("release")}
+        released = self.words.released
         found = {}
         for key, partners in self._partners().items():
             excesses = [excess for limit in self._limits(key) if (excess := self._excess(limit, partners))]
@@ -263,7 +216,7 @@ class _Resolution:
 
     def _judged(self) -> tuple[Partition, dict[Edge, Conflict]]:
         apart: dict[bytes, set[bytes]] = defaultdict(set)
-        for (one, other), _ in self._standing("apart"):
+        for (one, other), _ in self.words.standing("apart"):
             apart[one].add(other)
             apart[other].add(one)
         partition = Partition(self._unique_type, apart, self.rules.unique)
@@ -276,7 +229,7 @@ class _Resolution:
         return kind if kind in self.rules.unique else None
 
     def _edges(self) -> Iterator[Edge]:
-        for keys, said in self._standing("together"):
+        for keys, said in self.words.standing("together"):
             yield Edge("together", said.position, keys)
         for keys, fact in self.links.items():
             yield Edge("event", fact.first, keys)
@@ -284,17 +237,3 @@ class _Resolution:
             for other in map(self.keyring.key, synonyms(self.names[key])):
                 if other in self.age and key < other and key == self.keyring.key(self.names[key]):
                     yield Edge("synonym", b"", (key, other))
-
-
-def _subjects(command: Command) -> Iterator[tuple[str, LinkKey]]:
-    """What a command is about: only the last one about the same thing is in force."""
-    match command.kind:
-        case "together" | "apart":
-            yield "pair", tuple(sorted(command.keys))
-        case "block" | "unblock":
-            yield "block", command.keys
-        case "release":
-            yield "release", command.keys
-        case "erase":
-            for key in command.blocked:
-                yield "block", (key,)

@@ -103,3 +103,8 @@ def free_mail_domains() -> frozenset[str]:
     """The bundled list, one registrable domain a line, read at first use."""
     text = files("schemas").joinpath("data/free_mail_domains.txt").read_text("utf-8")
     return frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
+
+
+def listed_values() -> frozenset[str]:
+    """The values that the built-in lists name; null words are blocked in any case of letters."""
+    return _NULL_WORDS | _TEST_DOMAINS | free_mail_domains()

@@ -12,8 +12,8 @@
 Names are words, and `and`, `or`, `not` and `in` are none. A word and a text mean the state's value, a number
 means its numeric value. A state that the entity is not in makes a comparison false, whatever it compares.
 
-One tree is read in two ways, as Python and as Lua, and says the same in both: numbers are doubles, texts
-compare as bytes.
+One tree is read in three ways, as Python, as Lua and as SQL, and says the same in each: numbers are doubles,
+texts compare as bytes.
 """
 
 import math
@@ -84,6 +84,10 @@ class Comparison:
             return f"{state}[2]=={value!r}"
         return f'type({state}[2])=="number" and {state}[2]{self.sign}{value!r}'
 
+    def to_sql(self, numbers: Iterator[int]) -> str:
+        """The same as an expression of SQL, see `Formula.to_sql`."""
+        return f"MAX(CASE WHEN comparison = {next(numbers)} THEN 1 ELSE 0 END) = 1"
+
     def __str__(self) -> str:
         if self.sign == "in":
             return f"{self.name} in ({', '.join(map(_written, self.values))})"
@@ -104,6 +108,10 @@ class Not:
         """The same as an expression of Lua."""
         return f"(not {self.part.to_lua()})"
 
+    def to_sql(self, numbers: Iterator[int]) -> str:
+        """The same as an expression of SQL, see `Formula.to_sql`."""
+        return f"NOT ({self.part.to_sql(numbers)})"
+
     def __str__(self) -> str:
         return f"not ({self.part})" if isinstance(self.part, Several) else f"not {self.part}"
 
@@ -123,6 +131,10 @@ class Several:
     def to_lua(self) -> str:
         """The same as an expression of Lua."""
         return f"({f' {self.word} '.join(part.to_lua() for part in self.parts)})"
+
+    def to_sql(self, numbers: Iterator[int]) -> str:
+        """The same as an expression of SQL, see `Formula.to_sql`."""
+        return f" {self.word.upper()} ".join(f"({part.to_sql(numbers)})" for part in self.parts)
 
     def __str__(self) -> str:
         return f" {self.word} ".join(map(self._bracketed, self.parts))
@@ -172,6 +184,14 @@ class Formula:
         type. No text can end its quotes: whatever is no plain letter or digit is written as its bytes.
         """
         return self.tree.to_lua()
+
+    def to_sql(self, numbers: Iterator[int]) -> str:
+        """The same as an expression of SQL over a group of rows, one for each comparison that is true.
+
+        Their column `comparison` has the number that the comparison is given here: those of `comparisons`, in
+        that order. So no name and no value stands in the text.
+        """
+        return self.tree.to_sql(numbers)
 
 
 def parse(text: str) -> Formula:

@@ -1,0 +1,16 @@
+-- One row for each interval in which a state of an entity had one value.
+CREATE OR REPLACE TABLE nexus_states AS
+SELECT
+    'st_' || SUBSTR(entities.entity_id, 5) || '_' || states.state_name
+    || '_' || CAST(states.entered_ms AS STRING) AS state_id,
+    entities.entity_id,
+    entities.entity_type,
+    states.state_name,
+    states.state_value,
+    states.state_numeric_value,
+    TIMESTAMP_MILLIS(states.entered_ms) AS state_entered_at,
+    TIMESTAMP_MILLIS(states.exited_ms) AS state_exited_at,
+    states.exited_ms IS NULL AS is_current,
+    states.event_id AS trigger_event_id
+FROM nexus_work_states AS states
+INNER JOIN nexus_work_entities AS entities ON states.entity = entities.senior

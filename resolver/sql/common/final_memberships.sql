@@ -1,0 +1,16 @@
+-- One row for each person, group and role.
+CREATE OR REPLACE TABLE nexus_memberships AS
+SELECT
+    'mem_' || SUBSTR(persons.entity_id, 5) || '_' || SUBSTR(companies.entity_id, 5)
+    || CASE WHEN memberships.role IS NULL THEN '' ELSE '_' || memberships.role END AS membership_id,
+    persons.entity_id AS person_id,
+    companies.entity_id AS group_id,
+    memberships.role,
+    memberships.source,
+    memberships.established_at,
+    memberships.ended_at,
+    memberships.ended_at IS NULL AS is_active,
+    memberships.last_updated AS _last_updated
+FROM nexus_work_memberships AS memberships
+INNER JOIN nexus_work_entities AS persons ON memberships.person = persons.senior
+INNER JOIN nexus_work_entities AS companies ON memberships.company = companies.senior

@@ -1,0 +1,5 @@
+-- One row for each identifier that a link holds: it is as old as the oldest of these.
+CREATE OR REPLACE TABLE nexus_work_nodes AS
+SELECT node, MIN(age) AS age
+FROM nexus_work_members
+GROUP BY node

@@ -1,0 +1,21 @@
+-- One row for each person that takes part in an event, and its role there. The parts of the row's id are preceded
+-- by their lengths: no two rows have one id.
+CREATE OR REPLACE TABLE nexus_person_participants AS
+WITH participants AS (
+    SELECT DISTINCT event_id, source, entity, role, occurred_ms
+    FROM nexus_work_participants
+    WHERE entity_type = 'person'
+)
+
+SELECT
+    SUBSTR(entities.entity_id, 5) || '_' || CAST(participants.occurred_ms AS STRING)
+    || '_' || CAST(LENGTH(participants.source) AS STRING) || '_' || participants.source
+    || '_' || CAST(LENGTH(participants.event_id) AS STRING) || '_' || participants.event_id
+    || CASE WHEN participants.role IS NULL THEN '' ELSE '_' || participants.role END AS person_participant_id,
+    participants.event_id,
+    participants.source,
+    entities.entity_id AS person_id,
+    participants.role,
+    CAST(TO_TIMESTAMP_NTZ(participants.occurred_ms, 3) AS TIMESTAMP_NTZ(3)) AS occurred_at
+FROM participants
+INNER JOIN nexus_work_entities AS entities ON participants.entity = entities.senior
