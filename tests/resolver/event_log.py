@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final, overload
+from typing import Final
 
 from resolver.authoritative import Authoritative, Report
 from resolver.facts import Membership
@@ -99,21 +99,23 @@ class EventLog:
     def timelines(self) -> dict[str, dict[str, Timeline]]:
         """The timelines of every entity that has some."""
         query = """
-            SELECT entity_id, state_name, state_value, state_numeric_value, state_entered_at, state_exited_at
+            SELECT
+                entity_id, state_name, state_value, state_numeric_value,
+                state_entered_at, state_exited_at, is_current
             FROM nexus_states ORDER BY state_entered_at
         """
         found: dict[str, dict[str, Timeline]] = defaultdict(dict)
-        for name, state, text, number, entered_at, exited_at in self.engine.rows(query):
-            interval = Interval(Value(text, number), _ms(entered_at), _ms(exited_at))
+        for name, state, text, number, entered_at, exited_at, is_current in self.engine.rows(query):
+            interval = Interval(Value(text, number), _ms(entered_at), _until(exited_at, is_current))
             found[name][state] = (*found[name].get(state, ()), interval)
         return found
 
     def memberships(self) -> dict[tuple[str, str, str | None], Membership]:
         """Person, group and role: since when and until when."""
-        query = "SELECT person_id, group_id, role, established_at, ended_at FROM nexus_memberships"
+        query = "SELECT person_id, group_id, role, established_at, ended_at, is_active FROM nexus_memberships"
         return {
-            (person, group, role): Membership(_ms(since), _ms(until))
-            for person, group, role, since, until in self.engine.rows(query)
+            (person, group, role): Membership(_ms(since), _until(until, is_active))
+            for person, group, role, since, until, is_active in self.engine.rows(query)
         }
 
     def agrees(self, answer: Answer, now_ms: int) -> None:
@@ -144,11 +146,10 @@ class EventLog:
             assert not list(self.engine.rows(twice)), table.name
 
 
-@overload
-def _ms(instant: datetime) -> int: ...
-@overload
-def _ms(instant: datetime | None) -> int | None: ...
-def _ms(instant: datetime | None) -> int | None:
-    return (
-        None if instant is None else round((instant - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
-    )
+def _ms(instant: datetime) -> int:
+    return round((instant - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000)
+
+
+def _until(instant: datetime | None, is_open: bool) -> int | None:
+    """When something ended. Snowflake's emulator sends 1970 for an instant that is missing."""
+    return None if is_open or instant is None else _ms(instant)
