@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from resolver.authoritative import Authoritative, Report
+from resolver.authoritative import Authoritative, Cut, Report
 from resolver.facts import Membership
 from resolver.profiles import Interval, Origin, Timeline, Trait, Value
 from resolver.reference import Answer
@@ -41,9 +41,9 @@ class EventLog:
             columns = {column.name: column.type for column in table.columns}
             self.engine.replace(table.name, columns, rows.get(table.name, ()))
 
-    def resolve(self) -> Report:
+    def resolve(self, cut: Cut | None = None, until_ms: int | None = None) -> Report:
         """Run the authoritative resolution, and make the tables of identity."""
-        report = self.authoritative.resolve(self.rules, self.commands)
+        report = self.authoritative.resolve(self.rules, self.commands, cut, until_ms)
         self.authoritative.publish_identity(report)
         return report
 
@@ -118,9 +118,11 @@ class EventLog:
             for person, group, role, since, until, is_active in self.engine.rows(query)
         }
 
-    def agrees(self, answer: Answer, now_ms: int) -> None:
+    def agrees(
+        self, answer: Answer, now_ms: int, cut: Cut | None = None, until_ms: int | None = None
+    ) -> None:
         """Assert that the resolution gives this answer, in the tables as they are declared."""
-        report = self.resolve()
+        report = self.resolve(cut, until_ms)
         self.authoritative.describe(self.rules, now_ms)
         self.authoritative.publish_profiles()
         self.authoritative.publish_edges()

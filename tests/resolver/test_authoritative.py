@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from resolver.reference import Reference
 from resolver.store import Command
 from schemas.events import Event, Participant, log_position
 from schemas.identifiers import EntityType, Identifier, entity_id, identifier
+from schemas.rules import Rules
 from schemas.tables import LOG
 from sinks.warehouse.bigquery import BigQuery
 from sinks.warehouse.duckdb import DuckDB
@@ -128,6 +129,51 @@ def _command(draw: Random, said: Said, world: int, number: int) -> Command:
 def _key(text: str, entity_type: EntityType, world: int) -> bytes:
     kind, _, value = text.partition("=")
     return KEYRING.key(_renamed(identifier(entity_type, kind, value), world))
+
+
+@pytest.mark.parametrize("within", [{"cut": {("t", 0): 40}}, {"until_ms": 1_005_000}])
+def test_the_log_ends_where_it_is_told_to(duckdb: Engine, within: dict[str, Any]) -> None:
+    """Up to a cut, or as of an instant, the answer is that of what the log held there."""
+    draw = Random(11)
+    events = [an_event(draw) for _ in range(60)]
+    log = EventLog(duckdb, STATED["everything at once"])
+    log.write(events)
+    known = events[:40] if "cut" in within else [one for one in events if one.ingested_at_ms <= 1_005_000]
+    reference = Reference(KEYRING, log.rules)
+    reference.add(known)
+    log.agrees(reference.answer(1_009_000), 1_009_000, **within)
+
+
+_NAMELESS: Final = {
+    "user_id": (
+        "N/A",
+        "TEST",
+        "te\N{LATIN SMALL LETTER LONG S}t",
+        "0",
+        "-",
+        "000-000",
+        "cus_0000",
+        "Kiosk",
+        "temp-7",
+    ),
+    "phone": ("+49000000000",),
+    "email": ("a@example.com", "b@example.org"),
+}
+
+
+def test_values_that_name_nobody_are_found(engine: Engine) -> None:
+    """Words, zeros, test addresses, what rules name and what their patterns match: none joins anybody."""
+    blocked = {"user_id": {"blocked": {"exact": ["Kiosk"], "patterns": ["temp-[0-9]+"]}}}
+    rules = Rules.from_data({"internal_domains": ["acme.test"], "identifiers": blocked})
+    named = [f"{kind}={value}" for kind, values in _NAMELESS.items() for value in values]
+    events = [event(n, (f"email=p{n}@b.test", one, "user_id=u100")) for n, one in enumerate(named)]
+    domains = ["gmail.com", "acme.test", "example.com", "b.test"]
+    groups = [
+        event(90 + n, (f"domain={one}", "group_id=g"), entity_type="group") for n, one in enumerate(domains)
+    ]
+    log = EventLog(engine, rules)
+    agree(log, [*events, *groups])
+    assert len(log.entity_of()) == len(named) + 1 + 2
 
 
 @pytest.mark.parametrize("now_ms", [0, 3_000, 1_000_000])
