@@ -27,7 +27,6 @@ from sinks.warehouse.statements import TYPES, add_column, create_table, merge
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-_REQUEST_S = 60.0  # for the answer to one request
 _LEFTOVER = timedelta(days=1)  # a load that was given up for good leaves its tables no longer than that
 _LEGACY = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}  # the API's words for what SQL calls so
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -48,18 +47,19 @@ class BigQuery:
         location: str | None = None,
         endpoint: str | None = None,
         patience_s: float = 1800.0,
+        request_s: float = 60.0,
     ) -> None:
         """Credentials are Google's application default ones; an `endpoint` is an emulator and needs none.
-        `patience_s` is how long one job may take.
+        `patience_s` is how long one job may take, `request_s` one request, tries of the client included.
         """
-        self._dataset, self._patience_s = f"{project}.{dataset}", patience_s
+        self._dataset, self._patience_s, self._request_s = f"{project}.{dataset}", patience_s, request_s
         self.client = _client(project, location, endpoint)
 
     def create(self, tables: Iterable[Table]) -> None:
         """Make what is missing, the dataset too."""
         with _translated(f"make dataset {self._dataset}"):
             if not self._has_dataset():
-                self.client.create_dataset(self._dataset, exists_ok=True, timeout=_REQUEST_S)
+                self.client.create_dataset(self._dataset, exists_ok=True, **self._limits)
         for table in tables:
             self.execute(create_table(self.dialect, table))
             there = self._columns(table)
@@ -91,20 +91,26 @@ class BigQuery:
         self.execute(";\n".join(["BEGIN TRANSACTION", *merges, "COMMIT TRANSACTION"]))
         with _translated(f"drop the stages of load {load_id}"):
             for stage in stages.values():
-                self.client.delete_table(self._named(stage), not_found_ok=True, timeout=_REQUEST_S)
+                self.client.delete_table(self._named(stage), not_found_ok=True, **self._limits)
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         """Make a table of these rows, by a load job."""
         with TemporaryDirectory(prefix="nexus-") as folder, _translated(f"make {table}"):
             file = Path(folder, "rows.parquet")
             write_parquet(file, columns, rows)
-            self.client.delete_table(self._named(table), not_found_ok=True, timeout=_REQUEST_S)
+            self.client.delete_table(self._named(table), not_found_ok=True, **self._limits)
             self._make(table, columns)
             self._ended(self._sent(file, table, columns, f"nexus-{uuid4().hex}"))
 
     def close(self) -> None:
         """Let go of the connections."""
         self.client.close()
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        from google.cloud.bigquery import DEFAULT_RETRY
+
+        return {"timeout": self._request_s, "retry": DEFAULT_RETRY.with_timeout(self._request_s)}
 
     def _named(self, table: str) -> str:
         return f"{self._dataset}.{table}"
@@ -114,14 +120,14 @@ class BigQuery:
         from google.api_core.exceptions import NotFound
 
         try:
-            self.client.get_dataset(self._dataset, timeout=_REQUEST_S)
+            self.client.get_dataset(self._dataset, **self._limits)
         except NotFound:
             return False
         return True
 
     def _columns(self, table: Table) -> dict[str, str]:
         with _translated(f"look at {table.name}"):
-            schema = self.client.get_table(self._named(table.name), timeout=_REQUEST_S).schema
+            schema = self.client.get_table(self._named(table.name), **self._limits).schema
         return {field.name: _LEGACY.get(field.field_type, field.field_type) for field in schema}
 
     def _run(self, sql: str, parameters: Parameters | None) -> Any:
@@ -131,14 +137,14 @@ class BigQuery:
         config = bigquery.QueryJobConfig(default_dataset=self._dataset, query_parameters=given)
         with _translated(f"run {first_line(sql)}"):
             text = PLACEHOLDER.sub(r"@\1", sql) if parameters else sql
-            return self._ended(self.client.query(text, job_config=config, timeout=_REQUEST_S))
+            return self._ended(self.client.query(text, job_config=config, job_retry=None, **self._limits))
 
     def _ended(self, job: Any) -> Any:
         """The result of a job. One that takes too long is told to stop, and may have done its work."""
         try:
-            return job.result(timeout=self._patience_s)
+            return job.result(**{**self._limits, "timeout": self._patience_s})
         except concurrent.futures.TimeoutError:
-            job.cancel(timeout=_REQUEST_S)
+            job.cancel(**self._limits)
             raise
 
     def _stage(self, table: Table, file: Path, stage: str) -> None:
@@ -166,7 +172,7 @@ class BigQuery:
         empty = bigquery.Table(self._named(table), schema=_schema(columns))
         if "__" in table:
             empty.expires = datetime.now(UTC) + _LEFTOVER
-        self.client.create_table(empty, exists_ok=True, timeout=_REQUEST_S)
+        self.client.create_table(empty, exists_ok=True, **self._limits)
 
     def _sent(self, file: Path, table: str, columns: Mapping[str, ColumnType], job_id: str) -> Any:
         from google.cloud import bigquery
@@ -179,20 +185,20 @@ class BigQuery:
         with file.open("rb") as parquet:
             return self.client.load_table_from_file(
                 parquet, self._named(table), job_id=job_id, job_config=config,
-                timeout=_REQUEST_S,
+                timeout=self._request_s,
             )  # fmt: skip
 
     def _has_loaded(self, job_id: str, stage: str) -> bool:
         """Whether a job that was sent before did its work, and nobody dropped that since."""
         from google.api_core.exceptions import GoogleAPICallError
 
-        job = self.client.get_job(job_id, timeout=_REQUEST_S)
+        job: Any = self.client.get_job(job_id, **self._limits)
         try:
             self._ended(job)
         except GoogleAPICallError:
             return False
-        made = self.client.get_table(self._named(stage), timeout=_REQUEST_S).created
-        return made is not None and job.ended is not None and made <= job.ended
+        there = self.client.get_table(self._named(stage), **self._limits).num_rows
+        return bool(job.output_rows == there)
 
 
 def _client(project: str, location: str | None, endpoint: str | None) -> bigquery.Client:

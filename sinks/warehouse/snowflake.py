@@ -22,10 +22,11 @@ from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import PLACEHOLDER, Parameters, Row, checked_id, failed, first_line, other_type
 from sinks.warehouse.statements import TYPES, add_column, create_table, merge
 
-_REQUEST_S = 60  # for the answer to one request
 _ROWS = 10_000  # that are fetched at once
 # bytes stay bytes, and instants are read as such
 _FORMAT = "(TYPE = PARQUET BINARY_AS_TEXT = FALSE USE_LOGICAL_TYPE = TRUE)"
+
+_SESSION = {"TIMEZONE": "UTC", "QUERY_TAG": "nexus", "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False}
 
 
 class Snowflake:
@@ -33,12 +34,26 @@ class Snowflake:
 
     dialect: Literal["snowflake"] = "snowflake"
 
-    def __init__(self, database: str, schema: str, *, patience_s: int = 1800, **connection: Any) -> None:
+    def __init__(
+        self, database: str, schema: str, *, patience_s: int = 1800, request_s: int = 60, **connection: Any
+    ) -> None:
         """What else is given goes to the connector: `account`, `user`, `private_key_file`,
-        `private_key_file_pwd`, `warehouse`, `role` ... `patience_s` is how long one statement may take.
+        `private_key_file_pwd`, `warehouse`, `role` ... `patience_s` is how long one statement may take,
+        `request_s` the login, and each wait for the network.
         """
         self._schema, self._patience_s = f"{database}.{schema}", patience_s
-        self._connection = _connected(database, schema, patience_s, connection)
+        connector = _connector()
+        with _translated(f"connect to Snowflake for {self._schema}"):
+            self._connection = connector.connect(
+                database=database,
+                schema=schema,
+                paramstyle="qmark",
+                login_timeout=request_s,
+                socket_timeout=request_s,
+                network_timeout=patience_s,
+                session_parameters={**_SESSION, "STATEMENT_TIMEOUT_IN_SECONDS": patience_s},
+                **connection,
+            )
 
     def create(self, tables: Iterable[Table]) -> None:
         """Make what is missing, the schema too."""
@@ -124,7 +139,7 @@ class Snowflake:
             yield cursor
 
 
-def _connected(database: str, schema: str, patience_s: int, given: Mapping[str, Any]) -> Any:
+def _connector() -> Any:
     try:
         import snowflake.connector
     except ImportError as error:
@@ -132,22 +147,7 @@ def _connected(database: str, schema: str, patience_s: int, given: Mapping[str, 
             "Snowflake needs its connector: pip install 'nexus-resolver[snowflake]'"
         ) from error
     logging.getLogger("snowflake.connector").setLevel(logging.WARNING)  # below, it tells of statements
-    with _translated(f"connect to Snowflake for {database}.{schema}"):
-        return snowflake.connector.connect(
-            database=database,
-            schema=schema,
-            paramstyle="qmark",
-            login_timeout=_REQUEST_S,
-            network_timeout=patience_s,
-            socket_timeout=_REQUEST_S,
-            session_parameters={
-                "TIMEZONE": "UTC",
-                "QUERY_TAG": "nexus",
-                "STATEMENT_TIMEOUT_IN_SECONDS": patience_s,
-                "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False,
-            },
-            **given,
-        )
+    return snowflake.connector
 
 
 def _bound(sql: str, parameters: Parameters | None) -> tuple[str, list[Any] | None]:

@@ -33,8 +33,8 @@ class World(Kept):
 
     def __init__(self, pair: Pair) -> None:
         super().__init__(pair)
-        self.log = EventLog(pair.rules)
-        self.engine = self.log.engine = DuckDB(Path(":memory:"))
+        self.engine = DuckDB(Path(":memory:"))
+        self.log = EventLog(self.engine, pair.rules)
 
     def reach(self, cut: Cut) -> None:
         """Something may come meanwhile; the log has it already, behind the cut."""

@@ -1,7 +1,9 @@
-"""The grammar of derived states: what it says, how it is written, and that Lua says the same as Python."""
+"""The grammar of derived states: what it says, how it is written, that Lua and SQL say the same as Python."""
 
+from itertools import count
 from random import Random
 
+import duckdb
 import pytest
 import redis
 
@@ -213,6 +215,23 @@ def test_lua_says_the_same_as_python(client: "redis.Redis") -> None:
         assert _in_lua(client, formula, states) is is_true, f"seed {seed}: {formula}"
         seen[is_true] += 1
     assert min(seen.values()) > 200
+
+
+def test_sql_says_the_same_as_python() -> None:
+    """Of formulas at random, over the numbers of the comparisons that are true, on DuckDB."""
+    seen = {True: 0, False: 0}
+    with duckdb.connect() as connection:
+        for seed in range(500):
+            random = Random(seed)
+            formula, states = Formula(_tree(random, 3)), _states(random)
+            true = [place for place, one in enumerate(formula.comparisons()) if one.holds(states)]
+            query = f"SELECT {formula.to_sql(count())} FROM (SELECT UNNEST($true) AS comparison)"
+            is_true = formula.holds(states)
+            assert connection.execute(query, {"true": true or [-1]}).fetchall() == [(is_true,)], (
+                f"seed {seed}"
+            )
+            seen[is_true] += 1
+    assert min(seen.values()) > 70
 
 
 @pytest.mark.parametrize("text", ["not " * 50 + "a = b", "(" * 50 + "a = b" + ")" * 50])

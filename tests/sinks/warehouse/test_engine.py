@@ -1,0 +1,140 @@
+"""What every warehouse promises: see `sinks.warehouse.engine`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import NexusError, StartRefused, TerminalError
+from schemas.tables import Column, tables
+from sinks.warehouse.engine import Engine
+from tests.sinks.warehouse.boxes import BOXES, LIDS, SEEN, SEEN_MS, box, file_of, names
+from tests.sinks.warehouse.conftest import Connect
+
+
+def test_every_table_of_the_project_can_be_made(engine: Engine) -> None:
+    """All tables are made as they are declared, and a second time nothing is to be done."""
+    declared = [table for table in tables().values() if table.layer != "view"]
+    engine.create(declared)
+    engine.create(declared[:2])
+    for table in declared:
+        assert list(engine.rows(f"SELECT {', '.join(table.names)} FROM {table.name}")) == []
+
+
+def test_values_come_back_as_they_were_given(engine: Engine, tmp_path: Path) -> None:
+    """Text, numbers, bytes, truth, instants to the millisecond, and nothing at all."""
+    engine.create([BOXES])
+    rows = [box("ä\n'\"\\"), ("b", -(2**62), b"", None, False, SEEN_MS, '{"a":1}')]
+    engine.load("first", {BOXES: file_of(tmp_path, rows)})
+    assert list(engine.rows("SELECT * FROM nexus_boxes ORDER BY name")) == [
+        ("b", -(2**62), b"", None, False, SEEN, '{"a":1}'),
+        ("ä\n'\"\\", 1, b"\x00\xff", 1.5, True, SEEN, "{}"),
+    ]
+
+
+def test_a_load_that_comes_again_leaves_one_copy(connect: Connect, tmp_path: Path) -> None:
+    """The same load from the same process, and from another one, adds nothing."""
+    engine = connect()
+    engine.create([BOXES])
+    file = file_of(tmp_path, [box("a"), box("b")])
+    engine.load("first", {BOXES: file})
+    engine.load("first", {BOXES: file})
+    connect().load("first", {BOXES: file})
+    assert names(engine) == ["a", "b"]
+
+
+def test_a_row_that_is_there_is_left_alone(engine: Engine, tmp_path: Path) -> None:
+    """Of rows with one key the first load's counts; of several in one file, one."""
+    engine.create([BOXES])
+    engine.load("first", {BOXES: file_of(tmp_path, [box("a", more="1")])})
+    engine.load("second", {BOXES: file_of(tmp_path, [box("a", more="2"), box("b"), box("b"), box("a", 2)])})
+    assert names(engine) == ["a", "a", "b"]
+    assert list(engine.rows("SELECT more FROM nexus_boxes WHERE name = 'a' AND place = 1")) == [("1",)]
+
+
+def test_a_load_is_there_as_a_whole_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
+    """Where one file cannot be read, no table has rows of the load."""
+    engine.create([BOXES, LIDS])
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 no Parquet PAR1")
+    good = file_of(tmp_path, [box("a")])
+    with pytest.raises(NexusError):
+        engine.load("first", {BOXES: good, LIDS: broken})
+    assert names(engine) == []
+    engine.load("second", {BOXES: good, LIDS: good})
+    assert names(engine) == names(engine, LIDS) == ["a"]
+
+
+def test_a_missing_column_is_added(engine: Engine, tmp_path: Path) -> None:
+    """A table of an earlier version gets the column; the rows that were there have nothing in it."""
+    former = replace(BOXES, columns=BOXES.columns[:6])
+    engine.create([former])
+    engine.load("first", {former: file_of(tmp_path, [box("a")[:6]], former)})
+    engine.create([BOXES])
+    engine.load("second", {BOXES: file_of(tmp_path, [box("b", more="2")])})
+    assert list(engine.rows("SELECT name, more FROM nexus_boxes ORDER BY name")) == [("a", None), ("b", "2")]
+
+
+def test_a_column_of_another_type_is_refused(engine: Engine) -> None:
+    """Who has to mend it is told which column it is, and what to do."""
+    engine.create([replace(BOXES, columns=(*BOXES.columns[:6], Column("more", "int", "What else.")))])
+    with pytest.raises(StartRefused, match=r"nexus_boxes\.more is of type .* rename the table"):
+        engine.create([BOXES])
+
+
+def test_parameters_are_values(engine: Engine) -> None:
+    """A parameter is never read as SQL, whatever it holds, and may be used twice."""
+    nasty = "' OR 1 = 1; --"
+    found = engine.rows(
+        "SELECT $name AS name, $place + 1 AS place, $name AS again", {"name": nasty, "place": 6}
+    )
+    assert list(found) == [(nasty, 7, nasty)]
+
+
+def test_a_small_table_is_replaced(engine: Engine) -> None:
+    """It has the columns and rows that were given last, also where those are none."""
+    engine.create([])
+    engine.replace("nexus_work", {"a": "int", "b": "bytes", "c": "instant"}, [(1, b"\xff", SEEN_MS)])
+    assert list(engine.rows("SELECT * FROM nexus_work")) == [(1, b"\xff", SEEN)]
+    engine.replace("nexus_work", {"a": "text"}, [("x",), ("y",)])
+    assert sorted(engine.rows("SELECT * FROM nexus_work")) == [("x",), ("y",)]
+    engine.replace("nexus_work", {"a": "text"}, [])
+    assert list(engine.rows("SELECT * FROM nexus_work")) == []
+
+
+def test_statements_run_while_rows_are_read(engine: Engine, tmp_path: Path) -> None:
+    """What a query gives can be read on after another statement."""
+    engine.create([BOXES])
+    engine.load("first", {BOXES: file_of(tmp_path, [box("a", place) for place in range(30_000)])})
+    rows = engine.rows("SELECT place FROM nexus_boxes")
+    next(rows)
+    engine.execute("DELETE FROM nexus_boxes WHERE place >= 0")
+    assert names(engine) == []
+    assert len(list(rows)) == 29_999
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELEC 1",
+        "SELECT nobody FROM nexus_boxes",
+        "SELECT 1 FROM nexus_nowhere",
+        "SELECT CAST(more AS DATE) FROM nexus_boxes",
+    ],
+)
+def test_a_statement_that_cannot_run_is_for_a_person(engine: Engine, tmp_path: Path, sql: str) -> None:
+    """It is a TerminalError that shows the statement, and no value of a row."""
+    engine.create([BOXES])
+    engine.load("first", {BOXES: file_of(tmp_path, [box("a", more="canary@acme.example")])})
+    with pytest.raises(TerminalError, match=f"cannot run {sql[:11]}") as error:
+        list(engine.rows(sql))
+    assert "canary" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_the_id_of_a_load_is_a_name(engine: Engine) -> None:
+    """It becomes part of names, so nothing else may be in it."""
+    with pytest.raises(ValueError, match="the id of a load"):
+        engine.load("x; DROP TABLE nexus_boxes", {})

@@ -1,0 +1,142 @@
+"""A load whose answer is lost, wherever that happens, is there once when it was tried again (trap: the commit
+that nobody was told of).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import NexusError, SinkUnavailable
+from sinks.warehouse.bigquery import BigQuery
+from sinks.warehouse.duckdb import DuckDB
+from tests.services import BigQueryServer, SnowflakeServer
+from tests.services.server import free_port
+from tests.sinks.warehouse.boxes import BOXES, LIDS, box, file_of, names
+from tests.sinks.warehouse.conftest import Connect
+from tests.sinks.warehouse.lossy import Lossy
+
+
+def every_reply_lost_once(connect: Connect, port: int, folder: Path) -> int:
+    """Load again and again, and lose another reply each time; how many there were to lose."""
+    connect().create([BOXES, LIDS])
+    with Lossy(port) as lossy:
+        for nth in count(1):
+            name = f"box-{nth:03}"
+            files = {table: file_of(folder, [box(name)]) for table in (BOXES, LIDS)}
+            engine = connect(lossy.port)
+            lossy.lose(nth)
+            with contextlib.suppress(NexusError):  # the client may have sent it again by itself
+                engine.load(f"load_{nth}", files)
+            lost = lossy.lost
+            lossy.lose(None)
+            engine = connect(lossy.port)  # as another process would
+            engine.load(f"load_{nth}", files)
+            assert names(engine) == names(engine, LIDS) == [f"box-{n:03}" for n in range(1, nth + 1)]
+            if not lost:
+                return nth - 1
+    raise AssertionError
+
+
+@pytest.mark.services
+@pytest.mark.timeout(400)
+def test_bigquery_loads_once_whatever_reply_is_lost(
+    connect_bigquery: Connect, bigquery_server: BigQueryServer, tmp_path: Path
+) -> None:
+    """The emulator forgets the id of a job, so this is without its help."""
+    assert every_reply_lost_once(connect_bigquery, bigquery_server.port, tmp_path) >= 8
+
+
+@pytest.mark.services
+@pytest.mark.timeout(400)
+def test_snowflake_loads_once_whatever_reply_is_lost(
+    connect_snowflake: Connect, snowflake_server: SnowflakeServer, tmp_path: Path
+) -> None:
+    """Whatever the connector sends again by itself."""
+    assert every_reply_lost_once(connect_snowflake, snowflake_server.port, tmp_path) >= 8
+
+
+@pytest.mark.services
+def test_a_load_job_has_an_id_made_from_what_it_loads(connect_bigquery: Connect, tmp_path: Path) -> None:
+    """The request carries it, and the same load sends the same one: BigQuery runs that job once."""
+    engine = connect_bigquery()
+    assert isinstance(engine, BigQuery)
+    engine.create([BOXES])
+    sent: list[str] = []
+    hooks = engine.client._http.hooks["response"]
+    hooks.append(lambda answer, **_: sent.append(str(answer.request.body)))
+    file = file_of(tmp_path, [box("a")])
+    engine.load("topic_0_17", {BOXES: file})
+    engine.load("topic_0_17", {BOXES: file})
+    requests = [request for request in sent if "nexus_boxes__topic_0_17-1" in request and "jobId" in request]
+    assert len(requests) == 2
+
+
+@pytest.mark.services
+def test_a_load_job_that_is_known_is_not_sent_again(
+    connect_bigquery: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BigQuery answers 409 to an id that it knows: the stage of that job is merged. Where the stage is gone
+    since, the next id is taken.
+    """
+    from google.api_core.exceptions import Conflict, ServiceUnavailable
+
+    engine = connect_bigquery()
+    assert isinstance(engine, BigQuery)
+    engine.create([BOXES])
+    send, jobs = engine.client.load_table_from_file, dict[str, Any]()
+
+    def as_bigquery(*given: Any, **more: Any) -> Any:
+        if more["job_id"] in jobs:
+            raise Conflict("Already Exists")
+        return jobs.setdefault(more["job_id"], send(*given, **more))
+
+    def away(*_given: object, **_more: object) -> None:
+        raise ServiceUnavailable("away")
+
+    monkeypatch.setattr(engine.client, "load_table_from_file", as_bigquery)
+    monkeypatch.setattr(engine.client, "get_job", lambda job_id, **_: jobs[job_id])
+    files = {BOXES: file_of(tmp_path, [box("a")])}
+    with monkeypatch.context() as merging:
+        merging.setattr(engine.client, "query", away)
+        with pytest.raises(SinkUnavailable):
+            engine.load("first", files)
+    engine.load("first", files)
+    assert [job_id[-2:] for job_id in jobs] == ["-1"]
+    engine.load("first", files)
+    assert [job_id[-2:] for job_id in jobs] == ["-1", "-2"]
+    assert names(engine) == ["a"]
+
+
+@pytest.mark.services
+def test_a_warehouse_that_is_away_is_waited_for(
+    connect_bigquery: Connect, connect_snowflake: Connect
+) -> None:
+    """Nobody listens: after the limit for a request it is a SinkUnavailable."""
+    nobody = free_port()
+    with pytest.raises(SinkUnavailable):
+        connect_bigquery(nobody).create([BOXES])
+    with pytest.raises(SinkUnavailable):
+        connect_snowflake(nobody)
+
+
+def test_a_file_that_another_process_has_is_waited_for(tmp_path: Path) -> None:
+    """DuckDB lets one process in: until it goes it is a SinkUnavailable."""
+    script = "import sys, duckdb; connection = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+    file = tmp_path / "warehouse.duckdb"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(SinkUnavailable, match="lock"):
+            DuckDB(file)
+        other.stdin.close()
+    DuckDB(file).close()
