@@ -12,7 +12,8 @@ WITH ranked AS (
     FROM nexus_work_facts AS facts
     LEFT JOIN nexus_work_tied AS tied
         ON
-            facts.state_value IS NOT DISTINCT FROM tied.state_value
+            COALESCE(facts.state_value, '') = COALESCE(tied.state_value, '') -- BigQuery wants an equality
+            AND facts.state_value IS NOT DISTINCT FROM tied.state_value
             AND facts.state_numeric_value IS NOT DISTINCT FROM tied.state_numeric_value
 )
 
