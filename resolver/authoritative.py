@@ -100,12 +100,15 @@ class Authoritative:
 
     def publish_identity(self, report: Report) -> None:
         """Make the tables for people of what `resolve` found: see `schemas.tables`."""
-        for entity_type in ENTITY_TYPES:
-            self._run(f"resolved_{entity_type}_edges", f"resolved_{entity_type}_identifiers")
+        self._run(*(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
         self._run("entity_aliases", "quarantine")
         columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}
         suspended = [self._suspended(edge, why) for edge, why in report.suspended.items()]
         self.engine.replace("nexus_suspended_links", columns, suspended)
+
+    def publish_edges(self) -> None:
+        """Make the tables of the edges that `resolve` found: for people who look why two are one."""
+        self._run(*(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
 
     def publish_profiles(self) -> None:
         """The same of what `describe` found."""

@@ -10,7 +10,7 @@ from tests.resolver.profile_histories import STATED
 
 
 class Scribe:
-    """An engine of a dialect. `statements` are what it was asked; a small table is a pair of name and columns."""
+    """An engine of a dialect. `statements` are what it was asked; a small table is its name and columns."""
 
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect
@@ -38,4 +38,5 @@ def asked(dialect: str) -> list[str | tuple[str, Mapping[str, ColumnType]]]:
     authoritative.publish_identity(report)
     authoritative.describe(rules, now_ms=0)
     authoritative.publish_profiles()
+    authoritative.publish_edges()
     return scribe.statements

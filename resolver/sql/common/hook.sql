@@ -1,8 +1,9 @@
 -- One row for each component that points to another: the neighbour with the least salted number, if that is
 -- less than its own. So the pointers only go down, and are a forest.
 -- The salt is a permutation of the numbers below the prime p = 2147483647: x -> (factor * x + shift)^5 mod p
--- (5 does not divide p - 1), another one in each round. It keeps the trees low: about log n. No product
--- exceeds 2^62. A salted number and its component travel as one number, salted * 2^31 + component.
+-- (5 does not divide p - 1), another one in each round. It keeps the trees low: about log n. Those with many
+-- neighbours come before all others, so that a star is one tree at once. A salted number and its component
+-- travel as one number, salted * 2^31 + component; nothing here exceeds 2^63.
 CREATE OR REPLACE TABLE nexus_work_forest AS
 WITH ends AS (
     SELECT one AS node, other AS neighbour FROM nexus_work_edges
@@ -10,18 +11,30 @@ WITH ends AS (
     SELECT other AS node, one AS neighbour FROM nexus_work_edges
 ),
 
+degrees AS (
+    SELECT node, CASE WHEN COUNT(*) > 16 THEN 0 ELSE 2147483648 END AS after_hubs
+    FROM ends
+    GROUP BY node
+),
+
 nodes AS (
-    SELECT node, MOD(node * salt.factor + salt.shift, 2147483647) AS x
-    FROM (SELECT DISTINCT node FROM ends) AS distinct_nodes
+    SELECT
+        degrees.node,
+        degrees.after_hubs,
+        MOD(degrees.node * salt.factor + salt.shift, 2147483647) AS x
+    FROM degrees
     CROSS JOIN nexus_work_salt AS salt
 ),
 
 squared AS (
-    SELECT node, x, MOD(x * x, 2147483647) AS x2 FROM nodes
+    SELECT node, after_hubs, x, MOD(x * x, 2147483647) AS x2 FROM nodes
 ),
 
 salted AS (
-    SELECT node, MOD(MOD(x2 * x2, 2147483647) * x, 2147483647) * 2147483648 + node AS salted FROM squared
+    SELECT
+        node,
+        (after_hubs + MOD(MOD(x2 * x2, 2147483647) * x, 2147483647)) * 2147483648 + node AS salted
+    FROM squared
 ),
 
 least AS (

@@ -7,4 +7,4 @@ WHERE
     OR identifier_type IN (SELECT identifier_type FROM nexus_work_patterns)
     OR (identifier_value LIKE '%@example.%' AND identifier_type = 'email')
     OR REGEXP_LIKE(identifier_value, '[+][0-9]+|([A-Za-z]+_)*[0-]+')
-    OR LENGTH(identifier_value) <> OCTET_LENGTH(identifier_value)
+    OR REGEXP_LIKE(identifier_value, '.*[^ -~].*')

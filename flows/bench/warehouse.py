@@ -1,0 +1,111 @@
+"""The authoritative resolution on DuckDB: seconds, and the peak memory of the process that does nothing else."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from flows.bench.figures import Figure
+from flows.bench.place import Place
+from resolver.authoritative import Authoritative
+from schemas.identifiers import Keyring
+from schemas.rules import Rules
+from schemas.tables import LOG
+from sinks.warehouse.duckdb import DuckDB
+
+_Given = TypeVar("_Given")
+
+# Visitors of three events each, on average: on one of two devices, most of them logged in, some with their
+# address; now and then on a device in a shop. What keys are made of does not matter here, so md5 makes them.
+_VISITORS: Final = """
+    SELECT
+        i,
+        CASE
+            WHEN dice < 600 THEN ['anonymous_id=a' || person || '-' || i % 2, 'user_id=u' || person]
+            WHEN dice < 800 THEN ['user_id=u' || person, 'email=user' || person || '@mail.test']
+            WHEN dice < 950 THEN ['anonymous_id=a' || person || '-' || i % 2]
+            WHEN dice < 999 THEN ['user_id=u' || person, 'email=user' || person || '@mail.test',
+                                  'phone=+49170' || person]
+            ELSE ['anonymous_id=shop' || person % 50, 'user_id=u' || person]
+        END AS named
+    FROM (
+        SELECT i, (HASH(i) % ($events // 3))::BIGINT AS person, (HASH(i * 7 + 1) % 1000)::INT AS dice
+        FROM RANGE($events) AS numbers(i)
+    )
+"""
+_STAR: Final = "SELECT i, ['email=hub@mail.test', 'user_id=u' || i] AS named FROM RANGE($events) AS numbers(i)"
+_CHAIN: Final = "SELECT i, ['user_id=u' || i, 'user_id=u' || (i + 1)] AS named FROM RANGE($events) AS numbers(i)"
+_FILL: Final = """
+    INSERT INTO nexus_person_identifiers BY NAME
+    WITH keyed AS (
+        SELECT i, 1700000000000 + i // 20 AS ms, 'e' || i AS event_id, named, [MD5(one) FOR one IN named] AS keys
+        FROM ({events})
+    ), rows AS (
+        SELECT *, LIST_SORT(keys) AS sorted, UNNEST(named) AS name, UNNEST(keys) AS key FROM keyed
+    )
+    SELECT
+        'events' AS topic, 0 AS log_partition, i AS log_offset, 0 AS event_index,
+        MAKE_TIMESTAMP_MS(ms) AT TIME ZONE 'UTC' AS ingested_at,
+        UNHEX(PRINTF('%012x', ms)) || ENCODE('bench' || CHR(0) || event_id) AS log_position,
+        'bench' AS source, event_id, MAKE_TIMESTAMP_MS(ms) AT TIME ZONE 'UTC' AS occurred_at,
+        0 AS participant_index, NULL AS role, 'seen' AS event_name,
+        SPLIT_PART(name, '=', 1) AS identifier_type, SPLIT_PART(name, '=', 2) AS identifier_value,
+        UNHEX(key) AS identifier_key,
+        UNHEX(CASE WHEN LEN(sorted) = 1 THEN key ELSE MD5(ARRAY_TO_STRING(sorted, '')) END) AS set_key
+    FROM rows
+"""
+
+
+class Resolved(NamedTuple):
+    """What a resolution took: seconds, megabytes at its peak; rounds, and the depth of the deepest tree."""
+
+    seconds: float
+    megabytes: float
+    rounds: int
+    depth: int
+
+
+def warehouse(place: Place, scale: float) -> Iterator[Figure]:
+    """A million events of visitors (times the scale), a value with a million neighbours, a chain."""
+    events = max(1_000, int(1_000_000 * scale))
+    shapes = {"visitors": (_VISITORS, events), "star": (_STAR, events), "chain": (_CHAIN, events // 10)}
+    for name, (query, count) in shapes.items():
+        file = place.folder / f"{name}.duckdb"
+        _apart(_fill, (file, query, count))
+        found = _apart(_resolve, file)
+        what = f"{name}, {count:,} events: ids, aliases and quarantine"
+        budgets = (3.5, 900) if name == "visitors" and count == 1_000_000 else (None, None)
+        yield Figure("warehouse", what, found.seconds, "s", at_most=budgets[0])
+        yield Figure("warehouse", f"{name}: peak of memory", found.megabytes, "MB", at_most=budgets[1])
+        yield Figure("warehouse", f"{name}: rounds", found.rounds, "")
+        yield Figure("warehouse", f"{name}: depth of the deepest tree", found.depth, "")
+        file.unlink()
+
+
+def _fill(given: tuple[Path, str, int]) -> None:
+    file, query, count = given
+    with closing(DuckDB(file)) as engine:
+        engine.create(LOG)
+        engine.execute(_FILL.replace("{events}", query), {"events": count})
+
+
+def _resolve(file: Path) -> Resolved:
+    with closing(DuckDB(file)) as engine:
+        authoritative = Authoritative(engine, Keyring("bench"))
+        began = time.perf_counter()
+        report = authoritative.resolve(Rules(), [])
+        authoritative.publish_identity(report)
+        seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
+    return Resolved(seconds, peak, report.rounds, report.depth)
+
+
+def _apart(work: Callable[[_Given], Resolved | None], given: _Given) -> Resolved:
+    """What a process of its own makes of it: its peak of memory is that of the work alone."""
+    with get_context("spawn").Pool(1) as pool:
+        found = pool.apply(work, (given,))
+    return found or Resolved(0, 0, 0, 0)
