@@ -79,7 +79,7 @@ def _unknown_functions(statement: str, dialect: Dialect) -> Iterator[str]:
             yield f"{name} is not on the list of functions"
 
 
-def _duckdbs(parsed: exp.Expression) -> Iterator[str]:
+def _duckdbs(parsed: exp.Expr) -> Iterator[str]:
     for found in parsed.find_all(*_DUCKDBS):
         yield f"only DuckDB takes {found.sql()}"
     for distinct in parsed.find_all(exp.Distinct):
@@ -87,7 +87,7 @@ def _duckdbs(parsed: exp.Expression) -> Iterator[str]:
             yield "only DuckDB takes DISTINCT ON"
 
 
-def _joins(parsed: exp.Expression) -> Iterator[str]:
+def _joins(parsed: exp.Expr) -> Iterator[str]:
     for join in parsed.find_all(exp.Join):
         if join.kind in ("SEMI", "ANTI", "POSITIONAL") or join.method in ("ASOF", "POSITIONAL"):
             yield f"only DuckDB takes {join.sql()}"
@@ -96,12 +96,12 @@ def _joins(parsed: exp.Expression) -> Iterator[str]:
             yield f"BigQuery takes no outer join without an equality: {join.sql()}"
 
 
-def _is_equality(condition: exp.Expression) -> bool:
+def _is_equality(condition: exp.Expr) -> bool:
     parts = condition.flatten() if isinstance(condition, exp.And) else [condition]
     return any(isinstance(part.unnest(), exp.EQ) for part in parts)
 
 
-def _recursions(parsed: exp.Expression) -> Iterator[str]:
+def _recursions(parsed: exp.Expr) -> Iterator[str]:
     """BigQuery takes no aggregate in a recursive term, Snowflake none of these, and only UNION ALL."""
     for cte in parsed.find_all(exp.CTE):
         if not any(table.name == cte.alias for table in cte.this.find_all(exp.Table)):
