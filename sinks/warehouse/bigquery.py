@@ -157,7 +157,7 @@ class BigQuery:
         with _translated(f"load into {stage}"):
             for attempt in count(1):
                 job_id = f"nexus-{self._dataset.partition('.')[2]}-{stage}-{attempt}"
-                self._make(stage, columns)
+                self._make(stage, columns, expires=datetime.now(UTC) + _LEFTOVER)
                 try:
                     self._ended(self._sent(file, stage, columns, job_id))
                 except Conflict:
@@ -165,13 +165,12 @@ class BigQuery:
                         continue
                 return
 
-    def _make(self, table: str, columns: Mapping[str, ColumnType]) -> None:
-        """An empty table, if it is missing; a stage that nobody drops goes by itself."""
+    def _make(self, table: str, columns: Mapping[str, ColumnType], expires: datetime | None = None) -> None:
+        """An empty table, if it is missing."""
         from google.cloud import bigquery
 
         empty = bigquery.Table(self._named(table), schema=_schema(columns))
-        if "__" in table:
-            empty.expires = datetime.now(UTC) + _LEFTOVER
+        empty.expires = expires
         self.client.create_table(empty, exists_ok=True, **self._limits)
 
     def _sent(self, file: Path, table: str, columns: Mapping[str, ColumnType], job_id: str) -> Any:

@@ -172,18 +172,17 @@ def _comparable(kind: str) -> str:
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
     from snowflake.connector import errors
-    from snowflake.connector.vendored import requests
 
     try:
         yield
     except errors.Error as error:
         raise _error_of(error, what) from None
-    except (requests.exceptions.RequestException, OSError) as error:
+    except (FileNotFoundError, PermissionError, TypeError, ValueError) as error:
+        # the last two are how a wrong key or passphrase is told
+        why = f"{type(error).__name__}; correct key file and passphrase"
+        raise SettingsError(f"cannot {what}: {why}") from None
+    except OSError as error:  # what the connector's HTTP client raises is one, too
         raise SinkUnavailable(f"cannot {what}: {type(error).__name__}") from None
-    except (TypeError, ValueError) as error:  # how a wrong key or passphrase is told
-        raise SettingsError(
-            f"cannot {what}: {type(error).__name__}; correct key file and passphrase"
-        ) from None
 
 
 # What these say names tables, columns and users; what others say may hold a value of a row.
