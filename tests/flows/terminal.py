@@ -6,10 +6,11 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -96,3 +97,27 @@ def record(value: bytes | None, ingested_at_ms: int, format_name: str = "segment
     return encode_record(
         value, ingested_at_ms=ingested_at_ms, headers=[(FORMAT_HEADER, format_name.encode())]
     )
+
+
+def commands(story: str) -> list[list[str]]:
+    """Give the arguments of the commands that a demo's story ends with."""
+    lines = story.partition("Now you")[2].splitlines()
+    return [shlex.split(line.split("flows", 1)[-1].split("nexus ", 1)[-1]) for line in lines if " --" in line]
+
+
+@contextlib.contextmanager
+def interrupted(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that gets SIGINT after the block: it ends well, and its last line says that it was stopped."""
+    with subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        except BaseException:
+            process.kill()
+            raise
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1].startswith("Stopped after")
