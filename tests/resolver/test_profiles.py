@@ -33,43 +33,9 @@ from resolver.profiles import (
 )
 from schemas.rules import Rules
 from schemas.states import StateRules
+from tests.resolver.profile_histories import STATES, S
 
-S = 1_000
-"""Rules say durations in seconds, so the instants of these tests are seconds, in milliseconds."""
-
-RULES = Rules.from_data(
-    {
-        "traits": {"sources": ["stripe", "segment"]},
-        "states": {
-            "paying": {"of": "person", "values": ["yes", "no", "late"]},
-            "seats": {"of": "person", "numeric": True},
-            "worry": {
-                "of": "person",
-                "values": ["high", "some"],
-                "when": [
-                    {"value": "high", "if": "paying = late and not seats < 2"},
-                    {"value": "some", "if": "paying in (late, no) or mood = dormant"},
-                ],
-            },
-            "alarm": {"of": "person", "values": ["on"], "when": [{"value": "on", "if": "worry = high"}]},
-            "mood": {
-                "of": "person",
-                "values": ["awake", "dormant"],
-                "after": {"duration": "3s", "value": "dormant", "before": "awake"},
-            },
-            "setup": {
-                "of": "person",
-                "values": ["abandoned"],
-                "within": {
-                    "duration": "4s",
-                    "value": "abandoned",
-                    "since": {"events": ["installed"]},
-                    "until": {"events": ["reported"]},
-                },
-            },
-        },
-    }
-)
+RULES = Rules.from_data({"traits": {"sources": ["stripe", "segment"]}, "states": STATES})
 BY_NAME: Mapping[str, StateRules] = {state.state_name: state for state in RULES.states}
 
 
