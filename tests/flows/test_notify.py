@@ -51,15 +51,17 @@ class InMemory:
 
     def __init__(self, *published: Published) -> None:
         self.left = list(published)
+        self.name = "one"
         self.opened: dict[int, int] = {}
+        self.since_ms: int | None = None
 
     def id(self) -> str:
-        """Always the same one."""
-        return "one"
+        """Another name, another topic."""
+        return self.name
 
     def open(self, offsets: Mapping[int, int], since_ms: int) -> None:
         """Leave out what was read."""
-        self.opened = dict(offsets)
+        self.opened, self.since_ms = dict(offsets), since_ms
         self.left = [one for one in self.left if one.next_offset > offsets.get(one.partition, 0)]
 
     def read(self) -> list[Published]:
@@ -380,6 +382,24 @@ def test_retry_after_is_honoured(world: World) -> None:
     assert crm.received[1].at - crm.received[0].at >= 1
 
 
+def test_a_pause_is_kept_by_the_next_process(world: World) -> None:
+    """Who starts anew does not run down an endpoint that was left alone for a while."""
+    crm = world.endpoint("crm", status(429, retry_after="2"), status(200))
+    world.publish(transition(1))
+    first = world.process()
+    first.step()
+    first.send()
+    until(lambda: bool(world.deliveries.standing("crm").held_ms), "it is left alone")
+    first.stop.request()
+    first.reader.close()
+    world.publish(transition(2))
+    second = world.process()
+    second.step()
+    second.send()
+    until(lambda: world.deliveries.standing("crm").delivered == 2, "both are delivered")
+    assert crm.received[1].at - crm.received[0].at >= 2
+
+
 def test_who_asks_for_no_pause_gets_one(world: World) -> None:
     """An endpoint that answers 429 and asks for a pause of 0 s is not run down."""
     crm = world.endpoint("crm", status(429, retry_after="0"), status(200))
@@ -511,13 +531,17 @@ def test_beyond_the_limit_the_oldest_is_dropped(world: World) -> None:
 
 
 def test_an_erasure_takes_back_what_waits(world: World) -> None:
-    """Of the erased nothing is sent, whether it waited already or came with the erasure."""
+    """Of the erased nothing is sent, whether it waited already or came with the erasure, and as whatever it is
+    named.
+    """
     crm = world.endpoint("crm")
-    world.publish(transition(1, absorbed_id="per_gone"), transition(2))
+    names = ("absorbed_id", "former_id", "part_id", "person_id", "group_id")
+    named = (transition(number, **{name: "per_gone"}) for number, name in enumerate(names, 10))
+    world.publish(transition(2), *named)
     process = world.process()
     process.step()
-    erased = transition(4, "entity_erased", entity_id="per_3", erased_ids=["per_gone"])
-    world.publish(transition(3), erased)
+    erased = transition(21, "entity_erased", entity_id="per_20", erased_ids=["per_gone"])
+    world.publish(transition(20), erased)
     process.step()
     process.send()
     until(lambda: world.deliveries.standing("crm").delivered == 1, "one is left")
@@ -551,6 +575,76 @@ def test_one_process_notifies_at_a_time(world: World) -> None:
     assert not second.reader.is_ours()
     first.reader.close()
     assert second.step() == 1
+
+
+def test_who_was_replaced_sends_nothing_and_goes_on_where_the_other_ended(world: World) -> None:
+    """A process that froze finds another in its place, at the first look; and reads on once that has ended."""
+    world.endpoint("crm")
+    frozen, other = world.process(), world.process()
+    world.publish(transition(1))
+    in_hand = frozen.read()
+    world.client.delete(Keys("n").notices_lock)
+    world.publish(transition(2))
+    other.step()
+    assert frozen.reader.is_ours(), "it has not looked yet"
+    assert [frozen.work.enqueue(one) for one in in_hand] == [None]
+    assert frozen.step() == 0
+    assert not frozen.reader.is_ours()
+    other.reader.close()
+    world.publish(transition(3))
+    assert frozen.step() == 1
+    assert world.deliveries.standing("crm").taken == 3
+
+
+def line(number: int) -> Published:
+    """A transition on partition 0, at the offset of its number."""
+    return Published(0, number, None, json.dumps(transition(number)).encode())
+
+
+def test_reading_begins_with_what_is_still_news(world: World) -> None:
+    """Without a cursor as long ago as that is; of a topic that was made anew at its beginning, all of it."""
+    world.endpoint("crm")
+
+    def opened(source: InMemory) -> tuple[dict[int, int], int | None]:
+        reader = Reader(world.deliveries, source, "n", world.endpoints, None, since_ms=7)
+        reader.take()
+        reader.close()
+        return source.opened, source.since_ms
+
+    assert opened(InMemory()) == ({}, 7)
+    process = world.process(InMemory(line(1)))
+    process.step()
+    process.reader.close()
+    assert opened(InMemory()) == ({0: 1}, 7)
+    anew = InMemory()
+    anew.name = "two"
+    assert opened(anew) == ({}, 0)
+
+
+def test_the_end_is_when_all_is_read_and_nothing_can_be_sent(world: World) -> None:
+    """And when nothing more will be published; not while any of it is missing."""
+    holds = {"no more": True, "quiet": True}
+    waits = (lambda: holds["no more"], lambda: holds["quiet"])
+    reader = Reader(world.deliveries, InMemory(line(1), line(2)), "n", (), None, 0, *waits)
+    reader.take()
+    assert not reader.is_worked_off()
+    reader.take()
+    assert reader.is_worked_off()
+    for one in holds:
+        holds[one] = False
+        assert not reader.is_worked_off()
+        holds[one] = True
+
+
+def test_who_is_not_the_one_that_notifies_ends_when_somebody_else_is(world: World) -> None:
+    """And not only left its lock: that would have ended by then."""
+    holder = world.process()
+    holder.step()
+    reader = Reader(world.deliveries, InMemory(line(1)), "n", (), None, 0, lambda: True)
+    reader.take()
+    assert not reader.is_worked_off()
+    reader._refused_since -= 12
+    assert reader.is_worked_off()
 
 
 def test_a_log_that_was_made_anew_is_read_from_its_beginning(world: World, tmp_path: Path) -> None:
@@ -595,6 +689,24 @@ def test_the_digest_comes_once_a_day(world: World) -> None:
     first, last = world.deliveries.notices("team", sorted(found))
     told = [json.loads(one.body)["data"]["changes"] for one in (first, last)]
     assert told == [{"entities_merged/person": 2, "entity_created/person": 1}, {"entities_merged/person": 1}]
+
+
+def test_a_digest_that_is_set_to_an_earlier_hour_comes_then(world: World) -> None:
+    """And who sends is told that there is something."""
+    world.endpoint("team")
+    woken: list[str] = []
+
+    def look(at: str, hour: int) -> list[str]:
+        given = {"endpoints": world.endpoints, "digest": {"at": at, "to": ["team"]}}
+        settings = Notifications.model_validate(given)
+        assert settings.digest is not None
+        instant = (20_000 * 24 + hour) * 3_600_000
+        DigestClock(world.deliveries, settings, settings.digest, "n", woken.append, lambda: instant).look()
+        return woken
+
+    assert look("20:00", 6) == []
+    assert look("08:00", 7) == []
+    assert look("08:00", 9) == ["team"]
 
 
 def test_a_key_of_a_wrong_type_changes_nothing(world: World) -> None:
