@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 
+from flows import sending
 from flows.notices import Notifications
 from flows.notify import DigestClock, Matched, Reader, Work
 from flows.sending import SCHEDULE_S, Sender
@@ -23,6 +24,7 @@ from resolver.deliveries import Attempt, Deliveries, Notice
 from resolver.keys import Keys
 from schemas.errors import StoreCorrupt, StoreUnavailable
 from schemas.instants import format_instant
+from sinks.notices import Outcome
 from sinks.segments import SegmentedLog
 from tests.end_to_end.programs import eventually
 from tests.sinks.receiver import SECRET, Answer, Receiver, receiver, status
@@ -475,7 +477,66 @@ def test_gone_disables_until_the_settings_change(world: World) -> None:
     again = world.process()
     again.step()
     again.send()
-    until(lambda: len(crm.received) == 2, "it is told again")
+    until(lambda: world.deliveries.standing("crm").delivered == 1, "it is told again")
+    assert ids(crm) == ["t-1-for_crm", "t-4-for_crm"]
+
+
+def test_a_gone_endpoint_can_be_enabled_while_it_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that sends looks now and then whether somebody has."""
+    monkeypatch.setattr(sending, "_GONE_S", 0.1)
+    crm = world.endpoint("crm", status(410), status(200))
+    world.publish(transition(1))
+    process = world.process()
+    process.step()
+    process.send()
+    until(lambda: bool(world.deliveries.standing("crm").disabled), "it is disabled")
+    world.deliveries.enable("crm")
+    world.publish(transition(2))
+    process.step()
+    until(lambda: world.deliveries.standing("crm").delivered == 1, "it is told again")
+    assert ids(crm) == ["t-1-for_crm", "t-2-for_crm"]
+
+
+def test_a_notice_that_fails_by_itself_holds_up_no_other(world: World) -> None:
+    """A 500 says nothing of the endpoint: it is not left alone."""
+    world.endpoint("crm", status(500), status(200), concurrency=1)
+    world.publish(transition(1))
+    process = world.process()
+    process.step()
+    process.send()
+    until(lambda: bool(world.deliveries.standing("crm").recent), "it failed once")
+    assert world.deliveries.standing("crm").held_ms == 0
+
+
+def test_an_endpoint_that_is_down_is_left_alone_for_longer_each_time(world: World) -> None:
+    """From half a second to a minute; once something was delivered it begins anew."""
+    world.endpoint("crm")
+    sender, notice = world.process().senders["crm"], Notice("n-1", "rule", "{}", since_ms=now_ms())
+
+    def held_s() -> float:
+        attempt = sender._judge(notice, Outcome("failed", "status 503", is_down=True))
+        return (attempt.held_ms - attempt.at_ms) / 1000
+
+    assert [held_s() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    sender._judge(notice, Outcome("delivered"))
+    assert held_s() == 0.5
+
+
+def test_an_endpoint_that_is_down_is_tried_with_one_notice_at_a_time(world: World) -> None:
+    """While that takes its time the others wait, however long the endpoint was left alone."""
+    is_over = threading.Event()
+    crm = world.endpoint("crm", status(503), held_until(is_over), status(200), concurrency=4, timeout_s=60)
+    world.publish(transition(1))
+    process = world.process(schedule_s=(0, 0, 0))
+    process.step()
+    process.send()
+    until(lambda: len(crm.received) == 2, "it is tried again")
+    world.publish(*(transition(number) for number in range(2, 6)))
+    process.step()
+    time.sleep(1.2)
+    assert len(crm.received) == 2
+    is_over.set()
+    until(lambda: world.deliveries.standing("crm").delivered == 5, "all are delivered")
 
 
 def held_until(is_over: threading.Event) -> Answer:
