@@ -592,12 +592,12 @@ def test_beyond_the_limit_the_oldest_is_dropped(world: World) -> None:
 
 
 def test_an_erasure_takes_back_what_waits(world: World) -> None:
-    """Of the erased nothing is sent, whether it waited already or came with the erasure, and as whatever it is
-    named.
+    """Of the erased nothing is sent, as whatever they are named, whether it waited already or came with the
+    erasure.
     """
     crm = world.endpoint("crm")
     names = ("absorbed_id", "former_id", "part_id", "person_id", "group_id")
-    named = (transition(number, **{name: "per_gone"}) for number, name in enumerate(names, 10))
+    named = ({**transition(number), name: "per_gone"} for number, name in enumerate(names, 10))
     world.publish(transition(2), *named)
     process = world.process()
     process.step()
@@ -639,7 +639,7 @@ def test_one_process_notifies_at_a_time(world: World) -> None:
 
 
 def test_who_was_replaced_sends_nothing_and_goes_on_where_the_other_ended(world: World) -> None:
-    """A process that froze finds another in its place, at the first look; and reads on once that has ended."""
+    """A process that froze finds another in its place when it looks, and reads on once that has ended."""
     world.endpoint("crm")
     frozen, other = world.process(), world.process()
     world.publish(transition(1))
