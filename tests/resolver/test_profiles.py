@@ -247,7 +247,14 @@ class World:
         yield "alarm", Value("on") if worry == "high" else None
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(1 << 32)])
+@pytest.fixture
+def seed() -> int:
+    """Give a seed that is printed where the test fails."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    return seed
+
+
 def test_timelines_say_what_is_so_at_every_instant(seed: int) -> None:
     """Two thousand random worlds; no interval is empty, no two that touch say the same."""
     for number in range(2_000):
@@ -263,7 +270,6 @@ def test_timelines_say_what_is_so_at_every_instant(seed: int) -> None:
                 assert interval.exited_ms < following.entered_ms or interval.value != following.value
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(1 << 32)])
 def test_who_hears_the_changes_knows_the_new_timelines(seed: int) -> None:
     """From one random world to another, whatever is news: what is told leads there, from what was told."""
     for number in range(1_000):
