@@ -7,6 +7,8 @@ RUN_READY := $(VENV)/ready-to-run
 DEVELOP_READY := $(VENV)/ready-to-develop
 PACKAGES := schemas resolver sinks flows demo_producer
 CHECKED := $(PACKAGES) tests .ci
+# Most of their time tests wait: for processes, and for what must not happen. One at a time: ARGS="-n 0".
+PARALLEL := --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## show this list
@@ -18,11 +20,11 @@ demo: $(RUN_READY) ## a stream of customers becomes persons before your eyes; ne
 
 .PHONY: test
 test: $(DEVELOP_READY) ## the tests that need Python and nothing else
-	$(BIN)/python -m pytest -m "not services and not soak" $(ARGS)
+	$(BIN)/python -m pytest -m "not services and not soak" $(PARALLEL) $(ARGS)
 
 .PHONY: test-services
 test-services: $(DEVELOP_READY) ## the tests on a real Kafka and Redis, which it installs and starts
-	$(BIN)/python -m tests.services run -- $(BIN)/python -m pytest -m "services and not soak" $(ARGS)
+	$(BIN)/python -m tests.services run -- $(BIN)/python -m pytest -m "services and not soak" $(PARALLEL) $(ARGS)
 
 .PHONY: test-soak
 test-soak: $(DEVELOP_READY) ## the tests that take long, on the same servers

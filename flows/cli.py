@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from flows.cli_notifications import notifications_group
 from flows.cli_operator import OPERATOR_COMMANDS
@@ -127,7 +128,8 @@ def _end(line: str, code: int) -> NoReturn:
 @click.option(
     "--journey", is_flag=True, help="Fifty customers, five sources, their states, and a webhook that is told."
 )
-def demo(count: int, seed: int, data: Path, journey: bool) -> None:
+@click.pass_context
+def demo(context: click.Context, count: int, seed: int, data: Path, journey: bool) -> None:
     """Watch made-up customers become persons.
 
     Everything is embedded, needs no settings and takes some seconds. Each run takes a namespace of its
@@ -143,6 +145,8 @@ def demo(count: int, seed: int, data: Path, journey: bool) -> None:
     if journey:
         from flows.demo_journey import run as run_journey
 
+        if context.get_parameter_source("count") is not ParameterSource.DEFAULT:
+            raise SettingsError("the journey is as long as it is: leave out --count, or --journey")
         return run_journey(data.resolve(), seed, click.echo)
     from flows.demo import run as run_demo
 

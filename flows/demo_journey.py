@@ -7,6 +7,7 @@ so, the state is entered, and a rule of the notifications tells a webhook that l
 
 import json
 import secrets
+import shlex
 import threading
 import time
 from base64 import b64encode
@@ -31,7 +32,7 @@ from flows.stopping import Crash, Stop
 from flows.ticking import Ticking
 from flows.timelines import timeline_for_people
 from flows.wiring import Wiring
-from flows.words import heading
+from flows.words import heading, program
 
 _AHEAD_S = 8.0  # the setup is abandoned so long after the beginning: by then all else was read
 _PATIENCE_S = 60.0
@@ -41,20 +42,24 @@ _PIECE = 200
 
 def run(data: Path, seed: int, say: Say) -> None:
     """The whole journey. What it makes stays in the data folder."""
+    stop = Stop()
+    stop.on_signals()
     start = datetime.now(UTC) - timedelta(milliseconds=SPAN_MS) + timedelta(seconds=_AHEAD_S)
     records = journey(seed, start)
     with _receiver() as receiver:
         given = _settings(receiver)
         settings, _ = fresh_namespace(data, "journey", given)
         config = data / f"{settings.namespace}.yaml"
-        config.write_text(
-            yaml.safe_dump({"namespace": settings.namespace, "data": str(data), **given}, sort_keys=False)
-        )
+        _write(config, {"namespace": settings.namespace, "data": str(data), **given})
         say(f"Everything is kept in {data.resolve()}, under the namespace {settings.namespace}.")
         say(f"{len(records):,} messages of ninety days, from Shopify, Segment, Stripe, Gmail and Calendar.")
         with Wiring(settings) as parts:
             _append(records, parts)
-            _watch(parts, receiver, say)
+            counts, is_over = _watch(parts, receiver, stop, say)
+            if not is_over:
+                done = f"{counts.messages:,} of {len(records):,}"
+                say(f"Stopped after {done} messages; what was resolved is kept.")
+                return
             say(_told(receiver))
             for line in _story(parts, seed, config):
                 say(line)
@@ -116,32 +121,42 @@ def _settings(receiver: Receiver) -> dict[str, Any]:
     }
 
 
+def _write(config: Path, settings: dict[str, Any]) -> None:
+    """Settings that hold a secret, for their owner alone."""
+    config.touch(mode=0o600)
+    config.chmod(0o600)  # one of an earlier run, too
+    config.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
 def _append(records: tuple[Record, ...], parts: Wiring) -> None:
     rest, log = iter(records), parts.log("input")
     while piece := [encoded(one) for one in islice(rest, _PIECE)]:
         log.append(piece)
 
 
-def _watch(parts: Wiring, receiver: Receiver, say: Say) -> None:
-    """Run everything until the webhook was told, or it has taken too long."""
-    stop = Stop()
-    stop.on_signals()
+def _watch(parts: Wiring, receiver: Receiver, stop: Stop, say: Say) -> tuple[Counts, bool]:
+    """Run everything until the webhook was told, or it has taken too long. Says what was done, and whether
+    there is a story to tell: everything was read, and nobody has stopped it before.
+    """
     flow, crash = Run(stop, Counts()), Crash()
     flows = [resolve_flow(parts, flow, crash), publish_flow(parts, flow, crash)]
     flows.append(notify_flow(parts, flow, crash))
     Ticking(parts.store, parts.at_end, stop).start()
-    deadline, is_read = time.monotonic() + _PATIENCE_S, False
+    deadline, is_read, is_over = time.monotonic() + _PATIENCE_S, False, False
 
     def look() -> None:
-        nonlocal is_read
+        nonlocal is_read, is_over
         if not is_read and flow.counts.messages and parts.at_end()():
             is_read = True
             say("All of it is read. One setup was begun a day ago, and is about to be abandoned ...")
-        if receiver.told or time.monotonic() > deadline:
+        is_late = time.monotonic() > deadline
+        is_over = is_read and (bool(receiver.told) or is_late)
+        if is_over or is_late:
             stop.request()
 
     run_flows(flows, stop, look)
     flow.finish(1)
+    return flow.counts, is_over
 
 
 def _told(receiver: Receiver) -> str:
@@ -161,12 +176,14 @@ def _story(parts: Wiring, seed: int, config: Path) -> Iterator[str]:
             part = next(one for one in PARTS if one.name == name)
             yield from heading(f"{part.played_by(seed).name}: {part.told}")
             yield from timeline_for_people(client.timeline("person", _address(client, part, seed)))
-        given = f"--config {config}"
+        given = ("--config", str(config))
         yield from heading("Now you")
         for part in PARTS:
-            yield f"nexus timeline person {_address(client, part, seed)} {given}"
+            asked = ("timeline", "person", _address(client, part, seed), *given)
+            yield f"{program()} {shlex.join(asked)}"
             yield f"    {part.told}"
-    yield f"nexus export person --traits --state customer_health=at_risk --csv {given}"
+    listed = ("export", "person", "--traits", "--state", "customer_health=at_risk", "--csv", *given)
+    yield f"{program()} {shlex.join(listed)}"
 
 
 def _address(client: Nexus, part: Part, seed: int) -> str:

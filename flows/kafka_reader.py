@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from confluent_kafka import (
@@ -421,25 +422,51 @@ def _consumer(config: Mapping[str, Any]) -> Consumer:
         raise SettingsError(f"kafka: {error_of(error).str()}; correct it in the settings") from error
 
 
-class KafkaEnd:
-    """Whether the store has passed the ends that the topics had when the run began."""
+class KafkaEnds:
+    """Where topics end now, asked for with one client however often that is. It is a member of no group:
+    who lets go of it need not close it. Any thread may ask.
+    """
 
     def __init__(
-        self, config: Mapping[str, Any], topics: Sequence[str], offsets: Callable[[str], Mapping[int, int]]
-    ):
-        self._offsets = offsets
-        self._ends: dict[Partition, int] = {}
-        consumer = _consumer({**config, "group.id": f"{config['group.id']}-ends"})
+        self,
+        config: Mapping[str, Any],
+        offsets: Callable[[str], Mapping[int, int]],
+        patience_s: float = 30.0,
+    ) -> None:
+        self._consumer = _consumer({**config, "group.id": f"{config['group.id']}-ends"})
+        self._offsets, self._patience_s = offsets, patience_s
+
+    def now(
+        self, topics: Sequence[str], offsets: Callable[[str], Mapping[int, int]] | None = None
+    ) -> "KafkaEnd":
+        """The ends of these topics, for whoever is as far as `offsets` say (none: the stream). Raises
+        BrokerUnavailable where nobody tells them.
+        """
         try:
-            known = consumer.list_topics(timeout=30).topics  # asked by name, a topic may be made
-            for topic in topics:
-                for partition in known[topic].partitions:
-                    _, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-                    self._ends[topic, partition] = high
-        finally:
-            consumer.close()
-        self._topics = tuple(topics)
+            self._consumer.poll(0)  # what the client has to log waits for this
+            known = self._consumer.list_topics(timeout=self._patience_s).topics  # by name, one may be made
+            missing = ", ".join(topic for topic in topics if topic not in known)
+            if missing:
+                raise BrokerUnavailable(f"topic {missing} is not there")
+            places = [(topic, partition) for topic in topics for partition in known[topic].partitions]
+            return KafkaEnd({place: self._end(place) for place in places}, offsets or self._offsets)
+        except KafkaException as error:
+            what, told = "ask where the topics end", error_of(error)
+            raise translated(told, what, transient=BrokerUnavailable, terminal=StartRefused) from error
+
+    def _end(self, partition: Partition) -> int:
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=self._patience_s)
+        return high
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaEnd:
+    """Whether the store has passed the ends that topics had."""
+
+    ends: Mapping[Partition, int]
+    offsets: Callable[[str], Mapping[int, int]]
 
     def __call__(self) -> bool:
-        at = {(topic, n): offset for topic in self._topics for n, offset in self._offsets(topic).items()}
-        return all(at.get(partition, 0) >= end for partition, end in self._ends.items())
+        topics = {topic for topic, _ in self.ends}
+        at = {(topic, n): offset for topic in topics for n, offset in self.offsets(topic).items()}
+        return all(at.get(partition, 0) >= end for partition, end in self.ends.items())

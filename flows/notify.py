@@ -21,12 +21,12 @@ from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from flows.matching import Conditions
 from flows.notices import Digest, Notifications
+from flows.one_worker import OneWorker
 from flows.resolve import Nowhere
 from flows.sending import Sender, fingerprint
 from flows.stopping import Steps, Stop
@@ -82,7 +82,7 @@ class Matched:
     changes: Mapping[str, int]
 
 
-def build(source: "Source", work: "Work", steps: Steps) -> Dataflow:
+def build(source: OneWorker[Batch], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_notify")
     batches = op.input("transitions", flow, source)
@@ -90,46 +90,6 @@ def build(source: "Source", work: "Work", steps: Steps) -> Dataflow:
     enqueued = op.filter_map("enqueue", matched, steps("enqueue", work.enqueue))
     op.output("done", enqueued, Nowhere())
     return flow
-
-
-class Source(DynamicSource[Batch]):
-    """The transitions as a Bytewax source. The flow runs with one worker."""
-
-    def __init__(self, reader: "Reader", stop: Stop) -> None:
-        self._reader, self._stop = reader, stop
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_SourcePartition":
-        """The one worker's part."""
-        return _SourcePartition(self._reader, self._stop)
-
-
-class _SourcePartition(StatelessSourcePartition[Batch]):
-    def __init__(self, reader: "Reader", stop: Stop) -> None:
-        self._reader, self._stop = reader, stop
-
-    def next_batch(self) -> list[Batch]:
-        """The next batch, when there is one and it is ours to read."""
-        batches: list[Batch] = []
-        is_done: list[bool] = []
-        try:
-            if self._stop.requested or not self._stop.persist(
-                "the transitions", lambda: batches.extend(self._reader.take())
-            ):
-                raise StopIteration
-            if not batches:
-                self._stop.persist("the store", lambda: is_done.append(self._reader.is_worked_off()))
-            if is_done and is_done[-1]:
-                raise StopIteration
-        except StopIteration:
-            raise
-        except Exception as error:
-            self._stop.fail(error)
-            raise StopIteration from error
-        return batches
-
-    def close(self) -> None:
-        """Let another process notify at once."""
-        self._reader.close()
 
 
 class Reader:

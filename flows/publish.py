@@ -16,8 +16,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
 
+from flows.one_worker import OneWorker
 from flows.resolve import Nowhere
 from flows.stopping import Steps, Stop
 from resolver.redis_store import RedisStore
@@ -60,7 +60,7 @@ class Parcel:
     to: Cursor | None = None
 
 
-def build(outbox: "Outbox", work: "Work", steps: Steps) -> Dataflow:
+def build(outbox: OneWorker[Parcel], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_publish")
     parcels = op.input("outbox", flow, outbox)
@@ -68,43 +68,6 @@ def build(outbox: "Outbox", work: "Work", steps: Steps) -> Dataflow:
     advanced = op.filter_map("advance", sent, steps("advance", work.advance))
     op.output("done", advanced, Nowhere())
     return flow
-
-
-class Outbox(DynamicSource[Parcel]):
-    """The outbox as a Bytewax source. The flow runs with one worker: order is the point of it."""
-
-    def __init__(self, reader: "OutboxReader", stop: Stop) -> None:
-        self._reader, self._stop = reader, stop
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_OutboxPartition":
-        """The one worker's part."""
-        return _OutboxPartition(self._reader, self._stop)
-
-
-class _OutboxPartition(StatelessSourcePartition[Parcel]):
-    def __init__(self, reader: "OutboxReader", stop: Stop) -> None:
-        self._reader, self._stop = reader, stop
-
-    def next_batch(self) -> list[Parcel]:
-        """The next parcel, when there is one and it is ours to send."""
-        if self._stop.requested:
-            raise StopIteration
-        parcel: list[Parcel] = []
-        try:
-            if not self._stop.persist("the store", lambda: parcel.extend(self._reader.take())):
-                raise StopIteration
-            if not parcel and self._reader.is_worked_off():
-                raise StopIteration
-        except StopIteration:
-            raise
-        except Exception as error:
-            self._stop.fail(error)
-            raise StopIteration from error
-        return parcel
-
-    def close(self) -> None:
-        """Let another publisher take over at once."""
-        self._reader.close()
 
 
 class OutboxReader:

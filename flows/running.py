@@ -15,6 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows import archive, notify, publish, resolve
+from flows.one_worker import OneWorker
 from flows.reader import AtEnd, Intake
 from flows.sending import Sender
 from flows.stopping import Crash, InHalves, Steps, Stop
@@ -145,7 +146,7 @@ def publish_flow(parts: Wiring, run: Run, crash: Crash, ends_with: Callable[[], 
     if crash.aims_at("within-send"):
         sink = InHalves(sink, crash, "within-send")
     run.publisher = publish.Work(parts.store, sink, reader, run.stop)
-    flow = publish.build(publish.Outbox(reader, run.stop), run.publisher, Steps(run.stop, crash))
+    flow = publish.build(OneWorker(reader, "the store", run.stop), run.publisher, Steps(run.stop, crash))
     return Flow("publish", flow)
 
 
@@ -175,7 +176,7 @@ def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], boo
         senders[name] = Sender(name, endpoint, deliveries, stop, reader.is_ours)
         senders[name].start()
     run.notifier = notify.Work(deliveries, notifications, namespace, senders, reader, stop)
-    flow = notify.build(notify.Source(reader, stop), run.notifier, Steps(stop, crash))
+    flow = notify.build(OneWorker(reader, "the transitions", stop), run.notifier, Steps(stop, crash))
     return Flow("notify", flow)
 
 

@@ -5,11 +5,8 @@ that event, and so the reason. The dead letters have the rest. What holds today,
 """
 
 import shlex
-import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from flows.client import Nexus
@@ -18,7 +15,7 @@ from flows.partings import Partings, asked
 from flows.settings import Settings
 from flows.wiring import Wiring
 from flows.witness import Witness, lines_of, name_of, position_of
-from flows.words import heading, listed, measure, minute, of_profile, own_name, short, wrapped
+from flows.words import heading, listed, measure, minute, of_profile, own_name, program, short, wrapped
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.identifiers import Identifier
@@ -233,11 +230,10 @@ def _asking(
 
 
 def _next(settings: Settings, asking: Iterable[Sequence[str]]) -> Iterator[str]:
-    program = _program()
     here = f"--data {shlex.quote(str(settings.data))} --namespace {settings.namespace}"
     yield from heading("Now you")
     for words in (*asking, ("export", "person"), ("replay-dlq", "--dry-run"), ("check",)):
-        yield f"  {program} {shlex.join(words)} {here}"
+        yield f"  {program()} {shlex.join(words)} {here}"
     yield ""
 
 
@@ -259,12 +255,3 @@ def _excerpt(value: bytes | None, most: int = 88) -> str:
     if value is None:
         return "(no value at all)"
     return short(value[: 4 * most].decode("utf-8", "replace").encode("unicode_escape").decode(), most)
-
-
-def _program() -> str:
-    """How this program was called, so that what it says can be pasted."""
-    called = Path(sys.argv[0])
-    if called.name != "nexus":
-        return "nexus" if shutil.which("nexus") else "python -m flows"
-    found = shutil.which("nexus")
-    return "nexus" if found and Path(found).resolve() == called.resolve() else str(called)

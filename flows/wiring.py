@@ -23,7 +23,7 @@ from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redi
 from redis.retry import Retry
 
 from flows.embedded import PrivateRedis
-from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader, Resume
+from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnds, KafkaReader, Resume
 from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
 from flows.operations import Operations
 from flows.reader import AtEnd, IdleReader, Reader, ReaderFactory
@@ -299,14 +299,17 @@ class Wiring:
         offsets = offsets or self.store.offsets
         if self.settings.source == "log":
             return LogEnd({name: self.log(name) for name in (TOPIC, CONTROL)}, offsets)
-        topics = (*self.settings.input.topics, self.settings.input.control)
-        return KafkaEnd(self.consumer_config, topics, offsets)
+        return self._ends.now((*self.settings.input.topics, self.settings.input.control), offsets)
 
     def operations_at_end(self) -> AtEnd:
         """Whether the operator events, as they are now, are worked off."""
         if self.settings.source == "log":
             return LogEnd({CONTROL: self.log(CONTROL)}, self.store.offsets)
-        return KafkaEnd(self.consumer_config, (self.settings.input.control,), self.store.offsets)
+        return self._ends.now((self.settings.input.control,))
+
+    @cached_property
+    def _ends(self) -> KafkaEnds:
+        return KafkaEnds(self.consumer_config, self.store.offsets)
 
     # the event log
 

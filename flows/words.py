@@ -2,7 +2,11 @@
 
 import json
 import re
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -134,3 +138,12 @@ def own_name(events: Iterable[Event]) -> str | None:
         if participant.entity_type == "person" and participant.traits.get("name")
     ]
     return names[-1] if names else None
+
+
+def program() -> str:
+    """How this program was called, so that what it says can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name != "nexus":
+        return "nexus" if shutil.which("nexus") else "python -m flows"
+    found = shutil.which("nexus")
+    return "nexus" if found and Path(found).resolve() == called.resolve() else shlex.quote(str(called))

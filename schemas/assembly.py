@@ -111,6 +111,14 @@ def assemble_each(items: Json, path: str, one: Callable[[Json], Event | None]) -
     return Decoded(tuple(events), problem, None if events or problem else NOBODY)
 
 
+def assemble_one_or_each(record: Json, path: str, one: Callable[[Json], Event | None]) -> Decoded:
+    """What a record says, made by `one`; or each of those that it lists under `path`, where it does."""
+    if isinstance(record, dict) and path in record:
+        return assemble_each(record[path], path, one)
+    event = one(record)
+    return Decoded((event,)) if event else Decoded((), skipped=NOBODY)
+
+
 def ingestion_instant(message: Message) -> int:
     """The message's `ingested_at` in ms; `BadMessage` where there is none that a log position can hold."""
     milliseconds = message.ingested_at_ms

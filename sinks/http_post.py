@@ -27,7 +27,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from sinks.notices import Outcome
+from sinks.notices import Outcome, of_connection
 
 _ANSWER_BYTES = 64 * 1024
 _REST_S = 1.0  # for the rest of an answer whose status is known
@@ -245,17 +245,6 @@ def _left(deadline: float) -> float:
 
 def _told(error: Exception) -> str:
     """Why an attempt failed, in words that hold no part of the URL and none of the answer."""
-    match error:
-        case Refused():
-            return str(error)
-        case ssl.SSLCertVerificationError():
-            return f"the certificate is not trusted: {error.verify_message}"
-        case ssl.SSLError():
-            return f"TLS failed: {error.reason}"
-        case socket.gaierror():
-            return "the name is not known"
-        case TimeoutError():
-            return "it took too long"
-        case OSError() if error.strerror:
-            return error.strerror.lower()
-    return f"no HTTP: {type(error).__name__}"
+    if isinstance(error, Refused):
+        return str(error)
+    return of_connection(error) or f"no HTTP: {type(error).__name__}"

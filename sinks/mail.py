@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Literal
 
-from sinks.notices import Outcome
+from sinks.notices import Outcome, of_connection
 
 _LONGEST_SUBJECT = 200
 _CUT_S = 0.05
@@ -126,12 +126,4 @@ def _told(error: Exception) -> str:
             return f"SMTP {error.smtp_code} ({type(error).__name__})"
         case smtplib.SMTPRecipientsRefused():
             return "every recipient is refused"
-        case ssl.SSLCertVerificationError():
-            return f"the certificate is not trusted: {error.verify_message}"
-        case socket.gaierror():
-            return "the name is not known"
-        case TimeoutError():
-            return "it took too long"
-        case OSError() if error.strerror:
-            return error.strerror.lower()
-    return f"no SMTP: {type(error).__name__}"
+    return of_connection(error) or f"no SMTP: {type(error).__name__}"

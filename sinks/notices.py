@@ -7,6 +7,8 @@ said about a failure never holds anything of the notice, nor of the address beyo
 
 from __future__ import annotations
 
+import socket
+import ssl
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -35,3 +37,19 @@ class NoticeSink(Protocol):
 
     def close(self) -> None:
         """Let go of the connection."""
+
+
+def of_connection(error: Exception) -> str | None:
+    """Why a connection failed, in words that hold nothing of who is behind it; None for another error."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not trusted: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason}"
+        case socket.gaierror():
+            return "the name is not known"
+        case TimeoutError():
+            return "it took too long"
+        case OSError() if error.strerror:
+            return error.strerror.lower()
+    return None

@@ -21,7 +21,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.assembly import NOBODY, Draft, assemble, assemble_each
+from schemas.assembly import Draft, assemble, assemble_one_or_each
 from schemas.companies import companies
 from schemas.errors import BadMessage
 from schemas.events import MAX_INSTANT_MS, Decoded, Event, Json, Message
@@ -90,10 +90,7 @@ class GmailMessages:
     def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event per mail, or none where a mail names nobody."""
         record = from_row(payload, "record")
-        if isinstance(record, dict) and "messages" in record:
-            return assemble_each(record["messages"], "messages", lambda mail: _event(mail, message, make))
-        event = _event(record, message, make)
-        return Decoded((event,)) if event else Decoded((), skipped=NOBODY)
+        return assemble_one_or_each(record, "messages", lambda mail: _event(mail, message, make))
 
 
 def _event(record: Json, message: Message, make: MakeIdentifier) -> Event | None:

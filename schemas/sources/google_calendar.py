@@ -22,7 +22,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from schemas.assembly import NOBODY, Draft, assemble, assemble_each
+from schemas.assembly import Draft, assemble, assemble_one_or_each
 from schemas.companies import companies
 from schemas.errors import BadMessage
 from schemas.events import Decoded, Event, Json, Message
@@ -83,10 +83,7 @@ class CalendarEvents:
     def events(self, payload: Json, message: Message, make: MakeIdentifier) -> Decoded:
         """One event per event of the calendar, or none where it names nobody."""
         record = from_row(payload, "record")
-        if isinstance(record, dict) and "items" in record:
-            return assemble_each(record["items"], "items", lambda item: _event(item, message, make))
-        event = _event(record, message, make)
-        return Decoded((event,)) if event else Decoded((), skipped=NOBODY)
+        return assemble_one_or_each(record, "items", lambda item: _event(item, message, make))
 
 
 def _event(record: Json, message: Message, make: MakeIdentifier) -> Event | None:

@@ -18,7 +18,7 @@ from tests.services import make_topic
 
 pytestmark = pytest.mark.services
 
-COUNT = 200_000
+COUNT = 40_000  # the soak has five times as many
 SEED = 20_260_105
 FAULTS = Faults(duplicates=5, late=2, shuffled=10, malformed=1, junk=1)
 PARTITIONS = {"segment": 5, "stripe": 3}  # eight in all
@@ -48,23 +48,28 @@ class Traffic:
 
 @pytest.fixture(scope="module")
 def traffic(kafka: str) -> Traffic:
-    """Give 200,000 events with every fault, produced once into topics with the broker's times."""
+    """Give events with every fault, produced once into topics with the broker's times."""
+    return produced(kafka, "demo", COUNT)
+
+
+def produced(kafka: str, prefix: str, count: int) -> Traffic:
+    """So many events, in topics that are named by the prefix."""
     print(f"seed {SEED}")
-    topics = {name: f"demo-{name}" for name in PARTITIONS}
+    topics = {name: f"{prefix}-{name}" for name in PARTITIONS}
     for name, topic in topics.items():
         make_topic(kafka, topic, PARTITIONS[name], {"max.message.bytes": "8388608"})
     malformed: Counter[bytes | None] = Counter()
 
     def counted() -> Iterator[Record]:
-        for record in records(seed=SEED, count=COUNT, faults=FAULTS):
+        for record in records(seed=SEED, count=count, faults=FAULTS):
             if record.fault == "malformed":
                 malformed[record.value] += 1
             yield record
 
     output = KafkaOutput(kafka, {"segment": topics["segment"], "stripe": topics["stripe"]})
-    assert output.write(counted()) == COUNT
+    assert output.write(counted()) == count
     log = read_topics(kafka, list(topics.values()))
-    assert len(log) == COUNT
+    assert len(log) == count
     return Traffic(kafka, topics, judged(log, {topic: name for name, topic in topics.items()}), malformed)
 
 
@@ -76,7 +81,20 @@ def test_every_way_of_sharing_the_work_gives_the_reference_s_answer(
     """Export, dead letters and transitions agree with the reference on the same log, and every invariant
     holds.
     """
-    namespace = f"shared-{workers}-{processes}"
+    assert_right(traffic, f"shared-{workers}-{processes}", redis_url, tmp_path, workers, processes)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_many_events_give_the_reference_s_answer(kafka: str, redis_url: str, tmp_path: Path) -> None:
+    """The same, for longer than any buffer lasts."""
+    assert_right(produced(kafka, "many", 5 * COUNT), "many", redis_url, tmp_path, workers=4, processes=2)
+
+
+def assert_right(
+    traffic: Traffic, namespace: str, redis_url: str, tmp_path: Path, workers: int, processes: int
+) -> None:
+    """Run a namespace to the end, and hold all that it says against the reference."""
     nexus = Nexus(tmp_path, traffic.settings(namespace, redis_url))
     started = [nexus.start("run", "--until-end", "--workers", str(workers)) for _ in range(processes)]
     done = [one.wait() for one in started]

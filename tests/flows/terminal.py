@@ -6,10 +6,11 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,8 @@ from schemas.events import FORMAT_HEADER
 from schemas.records import encode_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS = 60
+SECONDS = 100
+QUESTIONS = {"lookup", "why", "history", "timeline", "export", "quarantine", "operations"}
 
 
 def environment(settings: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
@@ -43,14 +45,30 @@ def nexus(
     stdin: bytes = b"",
     code: int | None = 0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `nexus` in a folder; it must end with this code (None: any), and never shows a traceback."""
+    """Run `nexus` in a folder; it must end with this code (None: any), and never shows a traceback.
+
+    Questions are asked in this process: one of their own costs a second for each.
+    """
+    is_question = arguments[0] in QUESTIONS
+    done = (
+        typed(folder, *arguments, settings=settings)
+        if is_question
+        else _run(folder, arguments, settings, stdin)
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    is_right = code is None or done.returncode == code
+    assert is_right, f"code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def _run(
+    folder: Path, arguments: Sequence[str], settings: Mapping[str, str], stdin: bytes
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         command(*arguments), cwd=folder, env=environment(settings), input=stdin,
         capture_output=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     out, err = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in err, err
-    assert code is None or done.returncode == code, f"code {done.returncode}\n{out}\n{err}"
     return subprocess.CompletedProcess(arguments, done.returncode, out, err)
 
 
@@ -96,3 +114,27 @@ def record(value: bytes | None, ingested_at_ms: int, format_name: str = "segment
     return encode_record(
         value, ingested_at_ms=ingested_at_ms, headers=[(FORMAT_HEADER, format_name.encode())]
     )
+
+
+def commands(story: str) -> list[list[str]]:
+    """Give the arguments of the commands that a demo's story ends with."""
+    lines = story.partition("Now you")[2].splitlines()
+    return [shlex.split(line.split("flows", 1)[-1].split("nexus ", 1)[-1]) for line in lines if " --" in line]
+
+
+@contextlib.contextmanager
+def interrupted(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that gets SIGINT after the block: it ends well, and its last line says that it was stopped."""
+    with subprocess.Popen(
+        command(*arguments), cwd=folder, env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        except BaseException:
+            process.kill()
+            raise
+    assert (process.returncode, err) == (0, "")
+    assert out.splitlines()[-1].startswith("Stopped after")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from tests.flows.terminal import answers, nexus
+from tests.flows.terminal import answers, commands, interrupted, nexus
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +19,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def story(folder: Path) -> str:
     """Give what the journey said."""
-    done = nexus(folder, "demo", "--journey", "--seed", "2")
+    done = nexus(folder, "demo", "--journey", "--seed", "2", "--data", "its data")
     assert done.stderr == ""
     return done.stdout
-
-
-def commands(story: str) -> list[list[str]]:
-    """Give the arguments of the commands that the story ends with."""
-    lines = story.partition("Now you")[2].splitlines()
-    return [shlex.split(line)[1:] for line in lines if line.startswith("nexus ")]
 
 
 def test_a_webhook_is_told_of_the_setup_that_was_abandoned(story: str) -> None:
@@ -55,3 +48,25 @@ def test_every_command_that_is_named_can_be_run(story: str, folder: Path) -> Non
         (page,) = answers(nexus(folder, *one))
         assert page["states"]
     assert nexus(folder, *named[-1]).stdout.count("\n") > 1
+
+
+@pytest.mark.usefixtures("story")
+def test_the_secret_is_for_its_owner_alone(folder: Path) -> None:
+    """The settings that the journey wrote hold that of the webhook: nobody else may read the file."""
+    (file,) = (folder / "its data").glob("*.yaml")
+    assert "whsec_" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journey_that_is_stopped_says_so(tmp_path: Path) -> None:
+    """SIGINT ends it as it ends every command: no story is told of what was not read."""
+    with interrupted(tmp_path, "demo", "--journey") as process:
+        assert process.stdout is not None
+        assert "Everything is kept" in process.stdout.readline()
+
+
+def test_the_journey_has_no_length_to_be_set(tmp_path: Path) -> None:
+    """To name a number of events is wrong usage, and not passed over."""
+    done = nexus(tmp_path, "demo", "--journey", "--count", "100", code=2)
+    assert "leave out --count" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -17,10 +17,10 @@ from itertools import pairwise
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader, Partition
+from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnds, KafkaReader, Partition
 from flows.reader import Taken
 from resolver.store import Move
-from schemas.errors import StartRefused, StoreUnavailable
+from schemas.errors import BrokerUnavailable, StartRefused, StoreUnavailable
 from schemas.events import Message
 from tests.end_to_end.programs import eventually
 
@@ -206,7 +206,7 @@ def whole(cluster: str) -> Iterator[Whole]:
         place = Place(cluster, f"test-{uuid.uuid4().hex[:12]}", FakeStore(), stack)
         place.fill()
         config = {**QUICK, "bootstrap.servers": cluster, "group.id": place.topic}
-        end = KafkaEnd(config, [place.topic], place.store.passed)
+        end = KafkaEnds(config, place.store.passed).now([place.topic])
         began, reader = end(), place.reader()
         applied = work_off(place, reader)
         place.fill(each=1)  # comes too late to keep a run from ending
@@ -228,8 +228,23 @@ def test_a_batch_is_no_larger_than_it_may_be(whole: Whole) -> None:
 
 
 def test_the_end_is_reached_when_the_store_has_passed_it(whole: Whole) -> None:
-    """`KafkaEnd` looks at the ends once: what comes later does not keep the run from ending."""
+    """The ends are those of the moment: what comes later does not keep the run from ending."""
     assert whole.ended == (False, True)
+
+
+def test_the_ends_are_asked_for_anew_each_time(place: Place) -> None:
+    """With one client, as often as somebody wants to know."""
+    ends = KafkaEnds({**QUICK, "bootstrap.servers": place.bootstrap, "group.id": "any"}, place.store.passed)
+    for each in (EACH, EACH + 1, EACH + 2):
+        assert set(ends.now([place.topic]).ends.values()) == {each}
+        place.fill(each=1)
+
+
+def test_who_asks_for_the_ends_may_ask_again_when_the_broker_is_back() -> None:
+    """A broker that is away, or knows no such topic, is an error that passes."""
+    away = {**QUICK, "bootstrap.servers": "127.0.0.1:1", "group.id": "any"}
+    with pytest.raises(BrokerUnavailable):
+        KafkaEnds(away, FakeStore().passed, patience_s=0.2).now(["any"])
 
 
 def test_commit_tells_the_group_and_only_of_what_is_owned(whole: Whole) -> None:

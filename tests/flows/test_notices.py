@@ -133,6 +133,7 @@ def test_a_number_too_large_for_a_condition_hides_nothing_else() -> None:
     conditions = Conditions({"kind": 'transition.kind == "k"', "large": "transition.value > 5"})
     for value in (2**80, 10**400):
         assert conditions.true_of({"kind": "k", "value": value}) == ["kind", "large"]
+        assert conditions.true_of({"kind": "k", "value": -value}) == ["kind"]
     assert conditions.true_of({"kind": "k", "value": [{"deep": -(2**80)}]}) == ["kind"]
 
 

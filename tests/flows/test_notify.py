@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import redis
 
+from flows import sending
 from flows.notices import Notifications
 from flows.notify import DigestClock, Matched, Reader, Work
 from flows.sending import SCHEDULE_S, Sender
@@ -23,6 +24,7 @@ from resolver.deliveries import Attempt, Deliveries, Notice
 from resolver.keys import Keys
 from schemas.errors import StoreCorrupt, StoreUnavailable
 from schemas.instants import format_instant
+from sinks.notices import Outcome
 from sinks.segments import SegmentedLog
 from tests.end_to_end.programs import eventually
 from tests.sinks.receiver import SECRET, Answer, Receiver, receiver, status
@@ -51,15 +53,17 @@ class InMemory:
 
     def __init__(self, *published: Published) -> None:
         self.left = list(published)
+        self.name = "one"
         self.opened: dict[int, int] = {}
+        self.since_ms: int | None = None
 
     def id(self) -> str:
-        """Always the same one."""
-        return "one"
+        """Another name, another topic."""
+        return self.name
 
     def open(self, offsets: Mapping[int, int], since_ms: int) -> None:
         """Leave out what was read."""
-        self.opened = dict(offsets)
+        self.opened, self.since_ms = dict(offsets), since_ms
         self.left = [one for one in self.left if one.next_offset > offsets.get(one.partition, 0)]
 
     def read(self) -> list[Published]:
@@ -380,6 +384,24 @@ def test_retry_after_is_honoured(world: World) -> None:
     assert crm.received[1].at - crm.received[0].at >= 1
 
 
+def test_a_pause_is_kept_by_the_next_process(world: World) -> None:
+    """Who starts anew does not run down an endpoint that was left alone for a while."""
+    crm = world.endpoint("crm", status(429, retry_after="2"), status(200))
+    world.publish(transition(1))
+    first = world.process()
+    first.step()
+    first.send()
+    until(lambda: bool(world.deliveries.standing("crm").held_ms), "it is left alone")
+    first.stop.request()
+    first.reader.close()
+    world.publish(transition(2))
+    second = world.process()
+    second.step()
+    second.send()
+    until(lambda: world.deliveries.standing("crm").delivered == 2, "both are delivered")
+    assert crm.received[1].at - crm.received[0].at >= 2
+
+
 def test_who_asks_for_no_pause_gets_one(world: World) -> None:
     """An endpoint that answers 429 and asks for a pause of 0 s is not run down."""
     crm = world.endpoint("crm", status(429, retry_after="0"), status(200))
@@ -455,7 +477,66 @@ def test_gone_disables_until_the_settings_change(world: World) -> None:
     again = world.process()
     again.step()
     again.send()
-    until(lambda: len(crm.received) == 2, "it is told again")
+    until(lambda: world.deliveries.standing("crm").delivered == 1, "it is told again")
+    assert ids(crm) == ["t-1-for_crm", "t-4-for_crm"]
+
+
+def test_a_gone_endpoint_can_be_enabled_while_it_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that sends looks now and then whether somebody has."""
+    monkeypatch.setattr(sending, "_GONE_S", 0.1)
+    crm = world.endpoint("crm", status(410), status(200))
+    world.publish(transition(1))
+    process = world.process()
+    process.step()
+    process.send()
+    until(lambda: bool(world.deliveries.standing("crm").disabled), "it is disabled")
+    world.deliveries.enable("crm")
+    world.publish(transition(2))
+    process.step()
+    until(lambda: world.deliveries.standing("crm").delivered == 1, "it is told again")
+    assert ids(crm) == ["t-1-for_crm", "t-2-for_crm"]
+
+
+def test_a_notice_that_fails_by_itself_holds_up_no_other(world: World) -> None:
+    """A 500 says nothing of the endpoint: it is not left alone."""
+    world.endpoint("crm", status(500), status(200), concurrency=1)
+    world.publish(transition(1))
+    process = world.process()
+    process.step()
+    process.send()
+    until(lambda: bool(world.deliveries.standing("crm").recent), "it failed once")
+    assert world.deliveries.standing("crm").held_ms == 0
+
+
+def test_an_endpoint_that_is_down_is_left_alone_for_longer_each_time(world: World) -> None:
+    """From half a second to a minute; once something was delivered it begins anew."""
+    world.endpoint("crm")
+    sender, notice = world.process().senders["crm"], Notice("n-1", "rule", "{}", since_ms=now_ms())
+
+    def held_s() -> float:
+        attempt = sender._judge(notice, Outcome("failed", "status 503", is_down=True))
+        return (attempt.held_ms - attempt.at_ms) / 1000
+
+    assert [held_s() for _ in range(9)] == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    sender._judge(notice, Outcome("delivered"))
+    assert held_s() == 0.5
+
+
+def test_an_endpoint_that_is_down_is_tried_with_one_notice_at_a_time(world: World) -> None:
+    """While that takes its time the others wait, however long the endpoint was left alone."""
+    is_over = threading.Event()
+    crm = world.endpoint("crm", status(503), held_until(is_over), status(200), concurrency=4, timeout_s=60)
+    world.publish(transition(1))
+    process = world.process(schedule_s=(0, 0, 0))
+    process.step()
+    process.send()
+    until(lambda: len(crm.received) == 2, "it is tried again")
+    world.publish(*(transition(number) for number in range(2, 6)))
+    process.step()
+    time.sleep(1.2)
+    assert len(crm.received) == 2
+    is_over.set()
+    until(lambda: world.deliveries.standing("crm").delivered == 5, "all are delivered")
 
 
 def held_until(is_over: threading.Event) -> Answer:
@@ -511,13 +592,17 @@ def test_beyond_the_limit_the_oldest_is_dropped(world: World) -> None:
 
 
 def test_an_erasure_takes_back_what_waits(world: World) -> None:
-    """Of the erased nothing is sent, whether it waited already or came with the erasure."""
+    """Of the erased nothing is sent, as whatever they are named, whether it waited already or came with the
+    erasure.
+    """
     crm = world.endpoint("crm")
-    world.publish(transition(1, absorbed_id="per_gone"), transition(2))
+    names = ("absorbed_id", "former_id", "part_id", "person_id", "group_id")
+    named = ({**transition(number), name: "per_gone"} for number, name in enumerate(names, 10))
+    world.publish(transition(2), *named)
     process = world.process()
     process.step()
-    erased = transition(4, "entity_erased", entity_id="per_3", erased_ids=["per_gone"])
-    world.publish(transition(3), erased)
+    erased = transition(21, "entity_erased", entity_id="per_20", erased_ids=["per_gone"])
+    world.publish(transition(20), erased)
     process.step()
     process.send()
     until(lambda: world.deliveries.standing("crm").delivered == 1, "one is left")
@@ -551,6 +636,76 @@ def test_one_process_notifies_at_a_time(world: World) -> None:
     assert not second.reader.is_ours()
     first.reader.close()
     assert second.step() == 1
+
+
+def test_who_was_replaced_sends_nothing_and_goes_on_where_the_other_ended(world: World) -> None:
+    """A process that froze finds another in its place when it looks, and reads on once that has ended."""
+    world.endpoint("crm")
+    frozen, other = world.process(), world.process()
+    world.publish(transition(1))
+    in_hand = frozen.read()
+    world.client.delete(Keys("n").notices_lock)
+    world.publish(transition(2))
+    other.step()
+    assert frozen.reader.is_ours(), "it has not looked yet"
+    assert [frozen.work.enqueue(one) for one in in_hand] == [None]
+    assert frozen.step() == 0
+    assert not frozen.reader.is_ours()
+    other.reader.close()
+    world.publish(transition(3))
+    assert frozen.step() == 1
+    assert world.deliveries.standing("crm").taken == 3
+
+
+def line(number: int) -> Published:
+    """A transition on partition 0, at the offset of its number."""
+    return Published(0, number, None, json.dumps(transition(number)).encode())
+
+
+def test_reading_begins_with_what_is_still_news(world: World) -> None:
+    """Without a cursor as long ago as that is; of a topic that was made anew at its beginning, all of it."""
+    world.endpoint("crm")
+
+    def opened(source: InMemory) -> tuple[dict[int, int], int | None]:
+        reader = Reader(world.deliveries, source, "n", world.endpoints, None, since_ms=7)
+        reader.take()
+        reader.close()
+        return source.opened, source.since_ms
+
+    assert opened(InMemory()) == ({}, 7)
+    process = world.process(InMemory(line(1)))
+    process.step()
+    process.reader.close()
+    assert opened(InMemory()) == ({0: 1}, 7)
+    anew = InMemory()
+    anew.name = "two"
+    assert opened(anew) == ({}, 0)
+
+
+def test_the_end_is_when_all_is_read_and_nothing_can_be_sent(world: World) -> None:
+    """And when nothing more will be published; not while any of it is missing."""
+    holds = {"no more": True, "quiet": True}
+    waits = (lambda: holds["no more"], lambda: holds["quiet"])
+    reader = Reader(world.deliveries, InMemory(line(1), line(2)), "n", (), None, 0, *waits)
+    reader.take()
+    assert not reader.is_worked_off()
+    reader.take()
+    assert reader.is_worked_off()
+    for one in holds:
+        holds[one] = False
+        assert not reader.is_worked_off()
+        holds[one] = True
+
+
+def test_who_is_not_the_one_that_notifies_ends_when_somebody_else_is(world: World) -> None:
+    """And not only left its lock: that would have ended by then."""
+    holder = world.process()
+    holder.step()
+    reader = Reader(world.deliveries, InMemory(line(1)), "n", (), None, 0, lambda: True)
+    reader.take()
+    assert not reader.is_worked_off()
+    reader._refused_since -= 12
+    assert reader.is_worked_off()
 
 
 def test_a_log_that_was_made_anew_is_read_from_its_beginning(world: World, tmp_path: Path) -> None:
@@ -595,6 +750,24 @@ def test_the_digest_comes_once_a_day(world: World) -> None:
     first, last = world.deliveries.notices("team", sorted(found))
     told = [json.loads(one.body)["data"]["changes"] for one in (first, last)]
     assert told == [{"entities_merged/person": 2, "entity_created/person": 1}, {"entities_merged/person": 1}]
+
+
+def test_a_digest_that_is_set_to_an_earlier_hour_comes_then(world: World) -> None:
+    """And who sends is told that there is something."""
+    world.endpoint("team")
+    woken: list[str] = []
+
+    def look(at: str, hour: int) -> list[str]:
+        given = {"endpoints": world.endpoints, "digest": {"at": at, "to": ["team"]}}
+        settings = Notifications.model_validate(given)
+        assert settings.digest is not None
+        instant = (20_000 * 24 + hour) * 3_600_000
+        DigestClock(world.deliveries, settings, settings.digest, "n", woken.append, lambda: instant).look()
+        return woken
+
+    assert look("20:00", 6) == []
+    assert look("08:00", 7) == []
+    assert look("08:00", 9) == ["team"]
 
 
 def test_a_key_of_a_wrong_type_changes_nothing(world: World) -> None:

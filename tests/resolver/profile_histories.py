@@ -20,48 +20,49 @@ S: Final = 1_000
 
 _FIRST_MS: Final = 1_000_000  # when the first of the events comes
 
-_SECTIONS: Final[dict[str, Any]] = {
-    "traits": {"sources": ["b"]},
-    "states": {
-        "paying": {
-            "of": "person",
-            "values": ["yes", "no", "late"],
-            "events": [{"event": "paid", "value": "yes"}],
-        },
-        "seats": {
-            "of": "person",
-            "numeric": True,
-            "events": [{"event": "seated", "measurement": "seats"}],
-        },
-        "size": {"of": "group", "values": ["small", "large"]},
-        "worry": {
-            "of": "person",
-            "values": ["high", "some"],
-            "when": [
-                {"value": "high", "if": "paying = late and not seats < 2"},
-                {"value": "some", "if": "paying in (late, no) or mood = dormant"},
-            ],
-        },
-        "alarm": {"of": "person", "values": ["on"], "when": [{"value": "on", "if": "worry = high"}]},
-        "mood": {
-            "of": "person",
-            "values": ["awake", "dormant"],
-            "after": {"duration": "3s", "value": "dormant", "before": "awake"},
-        },
-        "setup": {
-            "of": "person",
-            "values": ["abandoned"],
-            "within": {
-                "duration": "4s",
-                "value": "abandoned",
-                "since": {"events": ["installed"]},
-                "until": {"events": ["reported"]},
-            },
+STATES: Final[dict[str, Any]] = {
+    "paying": {
+        "of": "person",
+        "values": ["yes", "no", "late"],
+        "events": [{"event": "paid", "value": "yes"}],
+    },
+    "seats": {
+        "of": "person",
+        "numeric": True,
+        "events": [{"event": "seated", "measurement": "seats"}],
+    },
+    "size": {"of": "group", "values": ["small", "large"]},
+    "worry": {
+        "of": "person",
+        "values": ["high", "some"],
+        "when": [
+            {"value": "high", "if": "paying = late and not seats < 2"},
+            {"value": "some", "if": "paying in (late, no) or mood = dormant"},
+        ],
+    },
+    "alarm": {"of": "person", "values": ["on"], "when": [{"value": "on", "if": "worry = high"}]},
+    "mood": {
+        "of": "person",
+        "values": ["awake", "dormant"],
+        "after": {"duration": "3s", "value": "dormant", "before": "awake"},
+    },
+    "setup": {
+        "of": "person",
+        "values": ["abandoned"],
+        "within": {
+            "duration": "4s",
+            "value": "abandoned",
+            "since": {"events": ["installed"]},
+            "until": {"events": ["reported"]},
         },
     },
 }
+"""One of each kind: set by events, numeric, derived, timed."""
 
-STATED: Final = {name: Rules.from_data({**rules.as_data(), **_SECTIONS}) for name, rules in RULES.items()}
+STATED: Final = {
+    name: Rules.from_data({**rules.as_data(), "traits": {"sources": ["b"]}, "states": STATES})
+    for name, rules in RULES.items()
+}
 """The rules of other histories, with traits and states."""
 
 _NAMES: Final = ("paid", "seated", "installed", "reported", "seen")

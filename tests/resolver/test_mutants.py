@@ -7,13 +7,12 @@ from itertools import permutations
 import pytest
 import redis
 
-from resolver import redis_store
 from resolver.store import Command
-from schemas.errors import StoreCorrupt, StoreUnavailable
 from schemas.events import Event
 from schemas.rules import Rules
 from tests.resolver import test_all_rules, test_redis_store
 from tests.resolver.histories import RULES, Pair, command, event
+from tests.resolver.mutants import NOTICED, rewrite
 
 SEED = 7
 
@@ -206,17 +205,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_is_noticed(client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
     """Some small history tells the broken script from the whole one."""
-    whole, broken = MUTANTS[mutant]
-    script = redis_store.script
-
-    def mutated(*parts: str) -> str:
-        text = script(*parts)
-        assert "resolve" not in parts or text.count(whole) == 1, (
-            "the line is no longer there: renew the mutant"
-        )
-        return text.replace(whole, broken)
-
-    monkeypatch.setattr(redis_store, "script", mutated)
+    rewrite(monkeypatch, *MUTANTS[mutant], within="resolve")
     Pair(client)  # raises where the mutant is to be renewed
     assert not is_right(client)
 
@@ -239,7 +228,7 @@ def is_right(client: "redis.Redis") -> bool:
             pair = Pair(client, rules=RULES[shape.rules])
             pair.learn(shape.events)
             pair.agree()
-    except (AssertionError, StoreCorrupt, StoreUnavailable, redis.ResponseError, LookupError, TypeError):
+    except NOTICED:
         return False
     return True
 

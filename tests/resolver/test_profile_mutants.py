@@ -5,9 +5,8 @@ import random
 import pytest
 import redis
 
-from resolver import redis_store
-from schemas.errors import StoreCorrupt, StoreUnavailable
 from tests.resolver.histories import Pair
+from tests.resolver.mutants import NOTICED, rewrite
 from tests.resolver.profile_histories import Tick, a_history
 from tests.resolver.test_store_profiles import kept_short, take
 
@@ -106,16 +105,8 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutant_is_noticed(client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
     """Some small history tells the broken script from the whole one."""
-    whole, broken = MUTANTS[mutant]
-    script = redis_store.script
-
-    def mutated(*parts: str) -> str:
-        text = script(*parts)
-        is_there = "learn" not in parts or text.count(whole) == 1
-        assert is_there, "the line is no longer there: renew the mutant"
-        return text.replace(whole, broken).replace("KEEP = 32, CHUNK = 256", "KEEP = 1, CHUNK = 2")
-
-    monkeypatch.setattr(redis_store, "script", mutated)
+    kept_short(monkeypatch)
+    rewrite(monkeypatch, *MUTANTS[mutant], within="learn")
     Pair(client)  # raises where the mutant is to be renewed
     assert not is_right(client)
 
@@ -135,14 +126,6 @@ def is_right(client: "redis.Redis") -> bool:
             for step in [*steps, Tick(25_000)]:
                 take(pair, step)
                 pair.agree()
-    except (
-        AssertionError,
-        StoreCorrupt,
-        StoreUnavailable,
-        redis.ResponseError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ):
+    except NOTICED:
         return False
     return True

@@ -33,43 +33,9 @@ from resolver.profiles import (
 )
 from schemas.rules import Rules
 from schemas.states import StateRules
+from tests.resolver.profile_histories import STATES, S
 
-S = 1_000
-"""Rules say durations in seconds, so the instants of these tests are seconds, in milliseconds."""
-
-RULES = Rules.from_data(
-    {
-        "traits": {"sources": ["stripe", "segment"]},
-        "states": {
-            "paying": {"of": "person", "values": ["yes", "no", "late"]},
-            "seats": {"of": "person", "numeric": True},
-            "worry": {
-                "of": "person",
-                "values": ["high", "some"],
-                "when": [
-                    {"value": "high", "if": "paying = late and not seats < 2"},
-                    {"value": "some", "if": "paying in (late, no) or mood = dormant"},
-                ],
-            },
-            "alarm": {"of": "person", "values": ["on"], "when": [{"value": "on", "if": "worry = high"}]},
-            "mood": {
-                "of": "person",
-                "values": ["awake", "dormant"],
-                "after": {"duration": "3s", "value": "dormant", "before": "awake"},
-            },
-            "setup": {
-                "of": "person",
-                "values": ["abandoned"],
-                "within": {
-                    "duration": "4s",
-                    "value": "abandoned",
-                    "since": {"events": ["installed"]},
-                    "until": {"events": ["reported"]},
-                },
-            },
-        },
-    }
-)
+RULES = Rules.from_data({"traits": {"sources": ["stripe", "segment"]}, "states": STATES})
 BY_NAME: Mapping[str, StateRules] = {state.state_name: state for state in RULES.states}
 
 
@@ -281,7 +247,14 @@ class World:
         yield "alarm", Value("on") if worry == "high" else None
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(1 << 32)])
+@pytest.fixture
+def seed() -> int:
+    """Give a seed that is printed where the test fails."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    return seed
+
+
 def test_timelines_say_what_is_so_at_every_instant(seed: int) -> None:
     """Two thousand random worlds; no interval is empty, no two that touch say the same."""
     for number in range(2_000):
@@ -297,7 +270,6 @@ def test_timelines_say_what_is_so_at_every_instant(seed: int) -> None:
                 assert interval.exited_ms < following.entered_ms or interval.value != following.value
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(1 << 32)])
 def test_who_hears_the_changes_knows_the_new_timelines(seed: int) -> None:
     """From one random world to another, whatever is news: what is told leads there, from what was told."""
     for number in range(1_000):

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import redis
 
-from resolver import redis_store
 from resolver.packing import pack_unsummed
 from resolver.redis_store import ONE_CALL, Durability, RedisStore
 from resolver.restructure import Restructuring
@@ -23,6 +22,7 @@ from schemas.errors import SettingsError, StoreCorrupt
 from schemas.rules import Rules
 from schemas.transitions import StateCorrected, StateEntered, StateExited, TraitChanged
 from tests.resolver.histories import KEYRING, Pair, Said, key_of
+from tests.resolver.mutants import rewrite
 from tests.resolver.profile_histories import STATED, S, Step, Tick, a_history, an_event
 from tests.resolver.test_facts import said, who
 
@@ -99,13 +99,7 @@ def test_long_timelines(client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, 
 
 def kept_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let records keep one fact of a state, and chunks hold two."""
-    script = redis_store.script
-
-    def shortened(*parts: str) -> str:
-        return script(*parts).replace("KEEP = 32, CHUNK = 256", "KEEP = 1, CHUNK = 2")
-
-    monkeypatch.setattr(redis_store, "script", shortened)
-    assert "KEEP = 1" in redis_store.script("facts")
+    rewrite(monkeypatch, "KEEP = 32, CHUNK = 256", "KEEP = 1, CHUNK = 2", within="facts")
 
 
 class Meddling:

@@ -41,8 +41,9 @@ class RedisServer(Server):
         return f"redis://{LOOPBACK}:{self.port}/0"
 
     def command(self) -> Sequence[str]:
-        options = {"bind": LOOPBACK, "port": str(self.port), "dir": str(self.folder), **self.config}
-        words = (word for name, value in options.items() for word in (f"--{name}", value))
+        words = ["--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self.folder)]
+        for name, value in self.config.items():
+            words += [f"--{name}", *value.split(" ")]  # of several words 6.2 wants each by itself
         return [str(self.executable), *words]
 
     def answers(self) -> bool:
