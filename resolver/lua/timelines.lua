@@ -67,11 +67,14 @@ do
       local one = known(name).begins
       if one and (not begins or one > begins) then begins = one end
     end
+    -- What began before `begins` (it may be known since when) is what is so as of then.
+    local function instant_of(change)
+      return change and math.max(change[1], begins or change[1])
+    end
     for i, change in ipairs(changes) do
       states[change[3]] = change[4] and cjson.decode(change[4]) or nil
-      if not (changes[i + 1] and changes[i + 1][1] == change[1]) and not (begins and change[1] < begins) then
-        steps[#steps + 1] = {change[1], value_of(rule, states)}
-      end
+      local at = instant_of(change)
+      if instant_of(changes[i + 1]) ~= at then steps[#steps + 1] = {at, value_of(rule, states)} end
     end
     local found = timelines.of_steps(steps)
     found.begins = begins

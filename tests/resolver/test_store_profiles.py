@@ -318,6 +318,24 @@ def test_a_late_fact_corrects_no_more_than_it_changes(
     pair.agree()
 
 
+def test_what_follows_from_a_derived_state_ends_with_it(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where both have begun before what the record still holds of the facts."""
+    kept_short(monkeypatch)
+    pair = Pair(client, rules=DEFAULTS)
+    pair.learn([paying(1, "late", "user_id=a")])
+    for second, seats in enumerate([2, 5, 4, 1], 2):
+        number = {"name": "seats", "value": seats}
+        pair.learn([said(second, who("user_id=a"), name="seated", measurements=[number])])
+        pair.agree()
+    assert quiet(pair, "paying", "seats")[2:] == [
+        ("exited", "alarm", "on"),
+        ("exited", "worry", "high"),
+        ("entered", "worry", "some"),
+    ]
+
+
 def test_of_what_an_event_says_of_a_state_the_last_counts(client: "redis.Redis") -> None:
     """However often it says something: an event as large as messages may be is no load."""
     pair = Pair(client, rules=DEFAULTS)
