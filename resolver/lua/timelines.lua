@@ -82,11 +82,12 @@ do
   end
 
   -- What is known of a derived state's timeline from `begins` on may have begun earlier: since when is kept of what is
-  -- current. `is_cut`: the first interval began earlier, nobody knows when.
+  -- current, which may be another interval of it. `is_cut`: the first interval began earlier, nobody knows when.
   local function since_when(found, entered)
     local first = found[1]
     if not (found.begins and first and first[2] == found.begins) then return end
-    if first[3] or not entered then found.is_cut = true else first[2] = entered end
+    local is_known = not first[3] and entered and entered <= found.begins
+    if is_known then first[2] = entered else found.is_cut = true end
   end
 
   local function after(rule, active, now)

@@ -336,6 +336,22 @@ def test_what_follows_from_a_derived_state_ends_with_it(
     ]
 
 
+def test_what_one_instant_says_last_counts_for_what_follows_from_it(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A derived state that changes with the first word and back with the last keeps since when it was so."""
+    kept_short(monkeypatch)
+    pair = Pair(client, rules=DEFAULTS)
+
+    def seated(second: int, seats: int, source: str = "test") -> Any:
+        number = {"name": "seats", "value": seats}
+        return said(second, who("user_id=a"), name="seated", measurements=[number], source=source)
+
+    pair.learn([paying(1, "late", "user_id=a"), seated(2, 0), seated(3, 1), seated(4, 0)])
+    pair.learn([seated(6, 2, source="a"), seated(6, 1, source="b")])
+    pair.agree()
+
+
 def test_of_what_an_event_says_of_a_state_the_last_counts(client: "redis.Redis") -> None:
     """However often it says something: an event as large as messages may be is no load."""
     pair = Pair(client, rules=DEFAULTS)
