@@ -38,6 +38,7 @@ _LENGTH = struct.Struct(">H")
 _LONG = struct.Struct(">I")
 _TYPE_CODE = {"person": b"p", "group": b"g"}
 _REMEMBERED = 10_000
+_LENGTH_AND_OFFSET = 8  # bytes before a list of facts, for those who pass over it or look at its end only
 
 
 class Mentioned(NamedTuple):
@@ -274,7 +275,7 @@ def unpack_facts(record: bytes) -> FactsRecord:
     keys = _keys(cursor)
     traits = tuple(
         TraitFact(cursor.sized().decode(), _origin(cursor), cursor.take(cursor.number(4)))
-        for _ in range(cursor.number(4))
+        for _ in range(_section_count(cursor))
     )
     states: list[StateFact] = []
     older = {}
@@ -282,24 +283,32 @@ def unpack_facts(record: bytes) -> FactsRecord:
         name = cursor.sized().decode()
         if chunks := tuple(cursor.number(4) for _ in range(cursor.number(4))):
             older[name] = Older(chunks, _origin(cursor), _state_value(cursor), _instant(cursor))
-        states += _listed(name, cursor, cursor.number(4))
+        if count := cursor.number(4):
+            cursor.take(_LENGTH_AND_OFFSET)
+        states += _listed(name, cursor, count)
     runs = {}
-    for _ in range(cursor.number(4)):
+    for _ in range(_section_count(cursor)):
         name, count = cursor.sized().decode(), cursor.number(4)
         runs[name] = tuple(Run(_instant(cursor), _instant(cursor)) for _ in range(count))
     memberships = {}
-    for _ in range(cursor.number(4)):
+    for _ in range(_section_count(cursor)):
         named = Cursor(cursor.sized())
         group = _keys(named), unpack_role(named.data[named.at :])
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
-    known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
+    known = dict(_known(cursor) for _ in range(_section_count(cursor))) if cursor.more() else {}
     current = {}
-    for _ in range(cursor.number(4) if cursor.more() else 0):
+    for _ in range(_section_count(cursor) if cursor.more() else 0):
         name = cursor.sized().decode()
         current[name] = _instant(cursor)
     timer_ms = unpack_instant(timer) if any(timer) else None
     return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known, older, current)
+
+
+def _section_count(cursor: Cursor) -> int:
+    """How many entries a section has; its length, before that, is for those who pass over it."""
+    cursor.take(4)
+    return cursor.number(4)
 
 
 def followed(

@@ -5,17 +5,25 @@
 -- happened, its source, NUL, its event id: its byte order is the order of facts. Values are canonical JSON.
 --
 -- Facts record: 1 byte count, times: 16 bytes identifier key of the link (of an entity: none); then
---   traits       4 bytes count, times: sized name, sized origin, 4 bytes length + value: the last of each name and source
---   states       4 bytes count, times: sized state, what is older, 4 bytes count, times: sized origin, sized value, in order
+--   traits       section: sized name, sized origin, 4 bytes length + value: the last of each name and source
+--   states       4 bytes count, times: sized state, what is older, 4 bytes count; if there are any 4 bytes length, 4 bytes where
+--                the last begins, times: sized origin, sized value, in order
 --     older      4 bytes count, times: 4 bytes chunk; if there are any, of the last one: sized origin, sized value, 7 bytes
 --                since when that was the value
---   runs         4 bytes count, times: sized name, 4 bytes count, times: first and last instant, in order
---   memberships  4 bytes count, times: sized name, sized first origin, sized last origin, 1 byte whether that ended it
+--   runs         section: sized name, 4 bytes count, times: first and last instant, in order
+--   memberships  section: sized name, sized first origin, sized last origin, 1 byte whether that ended it
+--   section: 4 bytes length of what follows, 4 bytes count, times
 --   sized: 2 bytes length + text.  A run's name: `s` what starts or counts, `u` what is awaited, and the state.  A membership's
 --   name: 1 byte count, times: 16 bytes identifier key of the group's link; then the role: '\0' none, '\1' + text
--- An entity's record goes on with 7 bytes instant at which a timer is set (0: none), and what consumers know of its
---   memberships: 4 bytes count, times: sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when;
---   then 4 bytes count, times: sized name of a derived state that is current, since when; kept where something is older.
+-- An entity's record goes on with 7 bytes instant at which a timer is set (0: none), and two more sections: of what consumers
+--   know of its memberships sized name (16 bytes key of the group's id, role), since when, '\0' or '\1' + until when; and
+--   sized name of a derived state that is current, since when, kept where something is older.
+--
+-- Most messages add a fact at the end of a state and move the end of a run. So what a record holds stays as it was read until
+-- somebody looks: a section until its field of the set is asked for; a list, which is `packed`, until it is opened.
+--   list of states   array of {origin, value}, in order; or packed = {count, length, offset of the last, pieces = array of
+--                      strings, origin, value: of the last}; with what is older: older, last, value, entered
+--   list of runs     array of {first, last}, in order; or raw: those before the last as in the record, and tail = {first, last}
 --
 -- TIMELINES  chunk number -> facts of one state as in `states`: what is older than the last few dozen, which most facts and
 --            most questions do not reach
@@ -34,17 +42,23 @@ do
   end
 
   function facts.empty(keys)
-    return {keys = keys or '', traits = {}, states = {}, runs = {}, memberships = {}, timer = 0, known = {}, current = {},
-      loaded = {}}
+    return {keys = keys or '', traits = {}, states = {}, runs = {}, memberships = {}, timer = 0, known = {}, current = {}}
+  end
+
+  local NONE = '\0\0\0\0' -- a section without entries
+
+  local function has(set, field)
+    local entries = rawget(set, field)
+    if entries then return next(entries) ~= nil end
+    return set.raw[field] ~= nil and set.raw[field] ~= NONE
   end
 
   function facts.is_empty(set)
-    return not (next(set.traits) or next(set.states) or next(set.runs) or next(set.memberships) or next(set.known))
+    return not (next(set.states) or has(set, 'traits') or has(set, 'runs') or has(set, 'memberships') or has(set, 'known'))
   end
 
-  function facts.parse(record)
-    local at = 2 + 16 * string.byte(record)
-    local set = facts.empty(sub(record, 2, at - 1))
+  -- Reads a record from one place on: number(format, length), text(length), sized().
+  local function reader(record, at)
     local function number(format, length)
       at = at + length
       return (unpack_at(format, record, at - length))
@@ -56,92 +70,181 @@ do
     local function sized()
       return text(number('>I2', 2))
     end
-    for _ = 1, number('>I4', 4) do
-      local name, origin, value = sized(), sized(), text(number('>I4', 4))
-      set.traits[name] = set.traits[name] or {}
-      set.traits[name][facts.source_of(origin)] = {origin = origin, value = value}
+    local function is_at_end()
+      return at > #record
     end
+    return number, text, sized, is_at_end
+  end
+
+  local RUN = 14
+  local sections = {}
+
+  function sections.traits(number, text, sized)
+    local name, origin, value = sized(), sized(), text(number('>I4', 4))
+    return name, {[facts.source_of(origin)] = {origin = origin, value = value}}
+  end
+
+  function sections.runs(number, text, sized)
+    local name, count = sized(), number('>I4', 4)
+    return name, {raw = text(RUN * (count - 1)), tail = {number('>I7', 7), number('>I7', 7)}}
+  end
+
+  function sections.memberships(_, text, sized)
+    return sized(), {first = sized(), last = sized(), has_ended = text(1) == '\1'}
+  end
+
+  function sections.known(number, text, sized)
+    return sized(), {since = number('>I7', 7), ended = text(1) == '\1' and number('>I7', 7) or nil}
+  end
+
+  function sections.current(number, _, sized)
+    return sized(), number('>I7', 7)
+  end
+
+  local function parse_section(field, raw)
+    local found = {}
+    if raw == nil or raw == NONE then return found end
+    local number, text, sized = reader(raw, 1)
     for _ = 1, number('>I4', 4) do
-      local list = {}
-      set.states[sized()] = list
-      for i = 1, number('>I4', 4) do
-        list.older = list.older or {}
-        list.older[i] = number('>I4', 4)
-        set.loaded[#set.loaded + 1] = list.older[i]
+      local name, entry = sections[field](number, text, sized)
+      if field == 'traits' and found[name] then
+        local source, one = next(entry)
+        found[name][source] = one
+      else
+        found[name] = entry
       end
-      if list.older then list.last, list.value, list.entered = sized(), sized(), number('>I7', 7) end
-      for i = 1, number('>I4', 4) do list[i] = {origin = sized(), value = sized()} end
     end
+    return found
+  end
+
+  local lazy = {__index = function(set, field)
+    if not sections[field] then return nil end
+    local found = parse_section(field, set.raw[field])
+    set[field] = found
+    return found
+  end}
+
+  local function parse_list(number, text, sized)
+    local list = {}
+    for i = 1, number('>I4', 4) do
+      list.older = list.older or {}
+      list.older[i] = number('>I4', 4)
+    end
+    if list.older then list.last, list.value, list.entered = sized(), sized(), number('>I7', 7) end
+    local count = number('>I4', 4)
+    if count == 0 then return list end
+    local length, offset = number('>I4', 4), number('>I4', 4)
+    local entries = text(length)
+    local origin_length = unpack_at('>I2', entries, offset + 1)
+    list.packed = {count = count, length = length, offset = offset, pieces = {entries},
+      origin = sub(entries, offset + 3, offset + 2 + origin_length), value = sub(entries, offset + 5 + origin_length)}
+    return list
+  end
+
+  function facts.parse(record)
+    local keys_end = 1 + 16 * string.byte(record)
+    local number, text, sized, is_at_end = reader(record, keys_end + 1)
+    local function section()
+      return text(number('>I4', 4))
+    end
+    local set = {keys = sub(record, 2, keys_end), states = {}, timer = 0, raw = {traits = section()}}
     for _ = 1, number('>I4', 4) do
-      local list = {}
-      set.runs[sized()] = list
-      for i = 1, number('>I4', 4) do list[i] = {number('>I7', 7), number('>I7', 7)} end
+      local name = sized()
+      set.states[name] = parse_list(number, text, sized)
     end
-    for _ = 1, number('>I4', 4) do
-      set.memberships[sized()] = {first = sized(), last = sized(), has_ended = text(1) == '\1'}
+    set.raw.runs, set.raw.memberships = section(), section()
+    if not is_at_end() then set.timer, set.raw.known, set.raw.current = number('>I7', 7), section(), section() end
+    return setmetatable(set, lazy)
+  end
+
+  -- The chunks that a set names.
+  function facts.chunks(set)
+    local found = {}
+    for _, list in pairs(set.states) do
+      for _, chunk in ipairs(list.older or {}) do found[#found + 1] = chunk end
     end
-    if at > #record then return set end
-    set.timer = number('>I7', 7)
-    for _ = 1, number('>I4', 4) do
-      local name, since = sized(), number('>I7', 7)
-      set.known[name] = {since = since, ended = text(1) == '\1' and number('>I7', 7) or nil}
-    end
-    for _ = 1, number('>I4', 4) do set.current[sized()] = number('>I7', 7) end
-    return set
+    return found
   end
 
   local function sized(text)
     return pack('>I2', #text) .. text
   end
 
-  function facts.pack(set, is_entity)
-    local parts, n = {string.char(#set.keys / 16) .. set.keys}, 1
+  local function packed_list(list)
+    local packed = list.packed
+    if packed then return packed.count, packed.length, packed.offset, table.concat(packed.pieces) end
+    local pieces, length, offset = {}, 0, 0
+    for i, one in ipairs(list) do
+      pieces[i], offset = sized(one.origin) .. sized(one.value), length
+      length = length + #pieces[i]
+    end
+    return #list, length, offset, table.concat(pieces)
+  end
+
+  local function pack_list(name, list)
+    local parts = {sized(name), pack('>I4', #(list.older or {}))}
+    for _, chunk in ipairs(list.older or {}) do parts[#parts + 1] = pack('>I4', chunk) end
+    if list.older then parts[#parts + 1] = sized(list.last) .. sized(list.value) .. pack('>I7', list.entered) end
+    local count, length, offset, entries = packed_list(list)
+    if count == 0 then return table.concat(parts) .. NONE end
+    return table.concat(parts) .. pack('>I4I4I4', count, length, offset) .. entries
+  end
+
+  local writers = {}
+
+  function writers.traits(name, by_source, add)
+    for _, one in pairs(by_source) do add(sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value) end
+  end
+
+  function writers.runs(name, list, add)
+    local runs, last = {list.raw}, list.tail
+    for i = 1, #list - 1 do runs[i] = pack('>I7I7', list[i][1], list[i][2]) end
+    last = last or list[#list]
+    local before_last = table.concat(runs)
+    add(sized(name) .. pack('>I4', #before_last / RUN + 1) .. before_last .. pack('>I7I7', last[1], last[2]))
+  end
+
+  function writers.memberships(name, one, add)
+    add(sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'))
+  end
+
+  function writers.known(name, one, add)
+    add(sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'))
+  end
+
+  function writers.current(name, entered, add)
+    add(sized(name) .. pack('>I7', entered))
+  end
+
+  local function packed_section(field, entries)
+    local parts, n = {''}, 1
     local function add(part)
       n = n + 1
       parts[n] = part
     end
-    local function section(entries, format, write)
-      local place, count = n + 1, 0
-      add('')
-      for name, entry in pairs(entries) do count = count + write(name, entry) end
-      parts[place] = pack(format, count)
+    for name, entry in pairs(entries) do writers[field](name, entry, add) end
+    parts[1] = pack('>I4', n - 1)
+    return table.concat(parts)
+  end
+
+  local function section_of(set, field)
+    local entries = rawget(set, field)
+    local section = entries and packed_section(field, entries) or not entries and set.raw[field] or NONE
+    return pack('>I4', #section) .. section
+  end
+
+  function facts.pack(set, is_entity)
+    local parts, count = {string.char(#set.keys / 16) .. set.keys, section_of(set, 'traits'), ''}, 0
+    for name, list in pairs(set.states) do
+      parts[#parts + 1] = pack_list(name, list)
+      count = count + 1
     end
-    section(set.traits, '>I4', function(name, by_source)
-      local count = 0
-      for _, one in pairs(by_source) do
-        add(sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value)
-        count = count + 1
-      end
-      return count
-    end)
-    section(set.states, '>I4', function(name, list)
-      local older = list.older or {}
-      add(sized(name) .. pack('>I4', #older))
-      for _, chunk in ipairs(older) do add(pack('>I4', chunk)) end
-      if list.older then add(sized(list.last) .. sized(list.value) .. pack('>I7', list.entered)) end
-      add(pack('>I4', #list))
-      for _, one in ipairs(list) do add(sized(one.origin) .. sized(one.value)) end
-      return 1
-    end)
-    section(set.runs, '>I4', function(name, list)
-      add(sized(name) .. pack('>I4', #list))
-      for _, run in ipairs(list) do add(pack('>I7I7', run[1], run[2])) end
-      return 1
-    end)
-    section(set.memberships, '>I4', function(name, one)
-      add(sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'))
-      return 1
-    end)
+    parts[3] = pack('>I4', count)
+    parts[#parts + 1] = section_of(set, 'runs')
+    parts[#parts + 1] = section_of(set, 'memberships')
     if is_entity then
-      add(pack('>I7', set.timer))
-      section(set.known, '>I4', function(name, one)
-        add(sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'))
-        return 1
-      end)
-      section(facts.has_older(set) and set.current or {}, '>I4', function(name, entered)
-        add(sized(name) .. pack('>I7', entered))
-        return 1
-      end)
+      parts[#parts + 1] = pack('>I7', set.timer) .. section_of(set, 'known')
+      parts[#parts + 1] = facts.has_older(set) and section_of(set, 'current') or pack('>I4', #NONE) .. NONE
     end
     return table.concat(parts)
   end
@@ -154,22 +257,43 @@ do
     return false
   end
 
-  -- A list with all that is older. The list itself stays as it is.
+  -- Entries of a list one after the other, as `found` from `n` on; how many there are then.
+  local function parse_entries(entries, found, n)
+    local at = 1
+    while at <= #entries do
+      local length = unpack_at('>I2', entries, at)
+      local origin = sub(entries, at + 2, at + 1 + length)
+      at = at + 2 + length
+      length = unpack_at('>I2', entries, at)
+      n = n + 1
+      found[n] = {origin = origin, value = sub(entries, at + 2, at + 1 + length)}
+      at = at + 2 + length
+    end
+    return n
+  end
+
+  -- The list as an array.
+  function facts.open(list)
+    if list.packed then
+      local entries = table.concat(list.packed.pieces)
+      list.packed = nil
+      parse_entries(entries, list, 0)
+    end
+    return list
+  end
+
+  -- Origin and value of the last fact of a list.
+  function facts.newest(list)
+    local one = list.packed or list[#list]
+    return one.origin, one.value
+  end
+
+  -- A list with all that is older. The list itself says the same as before.
   function facts.whole(list)
+    facts.open(list)
     if not list.older then return list end
     local found, n = {}, 0
-    for _, record in ipairs(fetch(facts.TIMELINES, list.older)) do
-      local at = 1
-      while at <= #record do
-        local length = unpack_at('>I2', record, at)
-        local origin = sub(record, at + 2, at + 1 + length)
-        at = at + 2 + length
-        length = unpack_at('>I2', record, at)
-        n = n + 1
-        found[n] = {origin = origin, value = sub(record, at + 2, at + 1 + length)}
-        at = at + 2 + length
-      end
-    end
+    for _, record in ipairs(fetch(facts.TIMELINES, list.older)) do n = parse_entries(record, found, n) end
     for i, one in ipairs(list) do found[n + i] = one end
     return found
   end
@@ -187,7 +311,7 @@ do
   end
 
   local function is_long(list)
-    return #list > 2 * facts.KEEP
+    return (list.packed and list.packed.count or #list) > 2 * facts.KEEP
   end
 
   function facts.is_long(set)
@@ -210,6 +334,7 @@ do
   end
 
   local function shortened(list, put)
+    facts.open(list)
     local count = #list - facts.KEEP
     while count > 0 and facts.instant_of(list[count].origin) == facts.instant_of(list[count + 1].origin) do count = count - 1 end
     if count == 0 then return list end
@@ -242,8 +367,19 @@ do
     return true
   end
 
+  -- Puts a fact behind all others, if that is where it belongs.
+  local function add_at_end(packed, origin, value)
+    if not before(packed.origin, origin) then return false end
+    local piece = sized(origin) .. sized(value)
+    packed.pieces[#packed.pieces + 1], packed.origin, packed.value = piece, origin, value
+    packed.count, packed.offset, packed.length = packed.count + 1, packed.length, packed.length + #piece
+    return true
+  end
+
   function facts.add_state(set, name, origin, value)
     local list = set.states[name] or {}
+    if list.packed and add_at_end(list.packed, origin, value) then return true end
+    facts.open(list)
     if list.older and facts.instant_of(origin) <= facts.instant_of(list.last) then list = facts.whole(list) end
     local at = #list
     while at > 0 do
@@ -257,8 +393,46 @@ do
     return true
   end
 
+  -- The runs of a name as an array.
+  function facts.runs(set, name)
+    local list = set.runs[name]
+    if not list then return {} end
+    if list.raw then
+      local raw, tail = list.raw, list.tail
+      list.raw, list.tail = nil, nil
+      for at = 1, #raw, RUN do
+        local first, last = unpack_at('>I7I7', raw, at)
+        list[#list + 1] = {first, last}
+      end
+      list[#list + 1] = tail
+    end
+    return list
+  end
+
+  -- The last run of a name, and how many there are before it.
+  function facts.last_run(set, name)
+    local list = set.runs[name]
+    if not list then return nil, 0 end
+    if list.raw then return list.tail, #list.raw / RUN end
+    return list[#list], #list - 1
+  end
+
+  -- Where a run begins in or behind the last one: that goes on, or another follows; `is_new`, unless it lies in the last one.
+  local function add_run_at_end(list, first, last, gap)
+    local tail = list.tail
+    if last <= tail[2] then return false end
+    if first <= tail[2] + gap then
+      list.tail = {tail[1], last}
+    else
+      list.raw, list.tail = list.raw .. pack('>I7I7', tail[1], tail[2]), {first, last}
+    end
+    return true
+  end
+
   function facts.add_run(set, name, first, last, gap)
-    local list = set.runs[name] or {}
+    local known = set.runs[name]
+    if known and known.raw and first >= known.tail[1] then return add_run_at_end(known, first, last, gap) end
+    local list = facts.runs(set, name)
     local from = #list + 1 -- runs from here to `to` are joined with this one
     while from > 1 and list[from - 1][2] + gap >= first do from = from - 1 end
     local to = from - 1
@@ -323,8 +497,8 @@ do
       for _, one in pairs(by_source) do facts.add_trait(set, name, one.origin, one.value) end
     end
     for name, list in pairs(other.states) do set.states[name] = merged(set.states[name] or {}, list) end
-    for name, list in pairs(other.runs) do
-      for _, run in ipairs(list) do facts.add_run(set, name, run[1], run[2], gap_of(name)) end
+    for name in pairs(other.runs) do
+      for _, run in ipairs(facts.runs(other, name)) do facts.add_run(set, name, run[1], run[2], gap_of(name)) end
     end
     for name, one in pairs(other.memberships) do facts.add_membership(set, name, one) end
   end

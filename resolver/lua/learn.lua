@@ -137,8 +137,26 @@ do
     lines_of(sum, one.entity_type, names)
   end
 
+  -- Whether a message says nothing of states that was not so before: the ordinary case, and no timeline is looked at. Else
+  -- false; if it does not, the instant at which a timer is needed, or 0.
+  local function quiet_until(one, sum)
+    for _, state in ipairs(one.states) do
+      local list = sum.states[state[1]]
+      if not list then return false end
+      local origin, value = facts.newest(list)
+      if value ~= state[2] or facts.instant_of(origin) >= one.instant then return false end
+    end
+    local rules, first = rules_of.states[one.entity_type], 0
+    for _, name in ipairs(one.runs) do
+      local due = timelines.quiet_until(rules[string.sub(name, 2)], sum, name, one.instant, profiles.now)
+      if not due then return false end
+      if due > 0 and (first == 0 or due < first) then first = due end
+    end
+    return first
+  end
+
   local function is_in_order(list, instant)
-    return not list or facts.instant_of(list[#list].origin) < instant
+    return not list or facts.instant_of((facts.newest(list))) < instant
   end
 
   local function tell_states(one, sum, id, names, in_order)
@@ -183,7 +201,7 @@ do
       if rule and rule.derived then
         follow(name, rule)
       elseif not (rule and rule.kind) and in_order[name] then
-        step(name, sum.states[name][#sum.states[name]].value)
+        step(name, select(2, facts.newest(sum.states[name])))
       else
         renew(name)
       end
@@ -196,6 +214,14 @@ do
       if old[name] then timelines.tell(tell_of, old[name], lines.found[name], is_news) end
     end
     if facts.has_older(sum) then timelines.note_current(sum, one.entity_type, lines.known) end
+  end
+
+  local function learn_states(one, set, sum, id, changed)
+    local names, in_order = touched_states(one), {}
+    look(one, sum, names)
+    for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
+    add_states(one, set, sum, changed)
+    if next(changed) then tell_states(one, sum, id, names, in_order) end
   end
 
   -- The facts of an entity that is not summed up yet.
@@ -217,16 +243,16 @@ do
     if slot and profiles.unsummed[slot] then return take_only(one, set, slot) end
     local id, changed = slot and profiles.entity(slot).senior, {}
     add_traits(one, set, sum, id)
-    local names = sum and touched_states(one) or {}
-    local in_order = {}
-    if #names > 0 then look(one, sum, names) end
-    for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
-    add_states(one, set, sum, changed)
-    if next(changed) then tell_states(one, sum, id, names, in_order) end
+    local due = not sum and 0 or quiet_until(one, sum)
+    if not due then
+      learn_states(one, set, sum, id, changed)
+    else
+      add_states(one, set, sum, changed)
+    end
     local is_member = add_memberships(one, set, sum)
     if not slot or not (one.is_new or next(changed) or is_member) then return end
     profiles.sums[slot], profiles.is_summed[slot] = sum, true
-    if next(changed) then profiles.arm(slot, sum, one.entity_type) end
+    if not due then profiles.arm(slot, sum, one.entity_type) else profiles.arm_at(slot, sum, due) end
     if is_member then profiles.tell_memberships(one, slot, sum.known) end
   end
 

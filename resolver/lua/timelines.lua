@@ -26,6 +26,7 @@ do
 
   local function of_facts(list)
     local steps, n = {}, 0
+    facts.open(list)
     if list.older then steps[1], n = {list.entered, list.value}, 1 end
     for i, one in ipairs(list) do steps[n + i] = {facts.instant_of(one.origin), one.value} end
     local found = timelines.of_steps(steps)
@@ -124,9 +125,9 @@ do
   end
 
   function timelines.timed(rule, set, now)
-    local active = set.runs['s' .. rule.name] or {}
+    local active = facts.runs(set, 's' .. rule.name)
     if rule.kind == 'after' then return after(rule, active, now) end
-    return within(rule, active, set.runs['u' .. rule.name] or {}, now)
+    return within(rule, active, facts.runs(set, 'u' .. rule.name), now)
   end
 
   -- A function from the name of a state to its timeline, which computes what is asked for, once; and what it has computed.
@@ -213,6 +214,29 @@ do
       end
     end
     return names
+  end
+
+  -- Activity at an instant that changes no timeline, as most does: it lies in the last run, or moves its end or begins another
+  -- before its time is up. False where it may change one; else the instant at which a timer is needed for it, or 0.
+  local function is_awaited(started, awaited, instant, now, gap)
+    for i = #started, 1, -1 do
+      local deadline = started[i][1] + gap
+      if awaited and deadline < awaited[1] then return false end -- what came before has settled it
+      if deadline <= now and started[i][1] <= instant then return true end
+    end
+    return false
+  end
+
+  function timelines.quiet_until(rule, set, name, instant, now)
+    local run, gap = facts.last_run(set, name), rule.gap
+    if run and instant < run[1] then return false end
+    if run and instant <= run[2] then return 0 end
+    if rule.kind == 'after' then return run and run[2] + gap > now and 0 end
+    if string.byte(name) == 115 then
+      if run and instant <= run[2] + gap then return 0 end
+      return instant + gap > now and instant + gap
+    end
+    return not is_awaited(facts.runs(set, 's' .. rule.name), run, instant, now, gap) and 0
   end
 
   -- The next instant after `now` at which a timed state changes if nothing happens; 0: none does.
