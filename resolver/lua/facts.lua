@@ -170,81 +170,91 @@ do
     return pack('>I2', #text) .. text
   end
 
-  local function packed_list(list)
+  local function add_list(name, list, add)
+    add(sized(name) .. pack('>I4', #(list.older or {})))
+    for _, chunk in ipairs(list.older or {}) do add(pack('>I4', chunk)) end
+    if list.older then add(sized(list.last) .. sized(list.value) .. pack('>I7', list.entered)) end
     local packed = list.packed
-    if packed then return packed.count, packed.length, packed.offset, table.concat(packed.pieces) end
+    if packed then
+      add(pack('>I4I4I4', packed.count, packed.length, packed.offset))
+      for _, piece in ipairs(packed.pieces) do add(piece) end
+      return
+    end
     local pieces, length, offset = {}, 0, 0
     for i, one in ipairs(list) do
       pieces[i], offset = sized(one.origin) .. sized(one.value), length
       length = length + #pieces[i]
     end
-    return #list, length, offset, table.concat(pieces)
-  end
-
-  local function pack_list(name, list)
-    local parts = {sized(name), pack('>I4', #(list.older or {}))}
-    for _, chunk in ipairs(list.older or {}) do parts[#parts + 1] = pack('>I4', chunk) end
-    if list.older then parts[#parts + 1] = sized(list.last) .. sized(list.value) .. pack('>I7', list.entered) end
-    local count, length, offset, entries = packed_list(list)
-    if count == 0 then return table.concat(parts) .. NONE end
-    return table.concat(parts) .. pack('>I4I4I4', count, length, offset) .. entries
+    add(#pieces == 0 and NONE or pack('>I4I4I4', #pieces, length, offset))
+    for _, piece in ipairs(pieces) do add(piece) end
   end
 
   local writers = {}
 
-  function writers.traits(name, by_source, add)
-    for _, one in pairs(by_source) do add(sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value) end
+  function writers.traits(name, by_source)
+    local parts = {}
+    for _, one in pairs(by_source) do
+      parts[#parts + 1] = sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value
+    end
+    return table.concat(parts), #parts
   end
 
-  function writers.runs(name, list, add)
-    local runs, last = {list.raw}, list.tail
-    for i = 1, #list - 1 do runs[i] = pack('>I7I7', list[i][1], list[i][2]) end
-    last = last or list[#list]
-    local before_last = table.concat(runs)
-    add(sized(name) .. pack('>I4', #before_last / RUN + 1) .. before_last .. pack('>I7I7', last[1], last[2]))
+  function writers.runs(name, list)
+    local runs, last = list.raw, list.tail
+    if not runs then
+      local parts = {}
+      for i = 1, #list - 1 do parts[i] = pack('>I7I7', list[i][1], list[i][2]) end
+      runs, last = table.concat(parts), list[#list]
+    end
+    return sized(name) .. pack('>I4', #runs / RUN + 1) .. runs .. pack('>I7I7', last[1], last[2]), 1
   end
 
-  function writers.memberships(name, one, add)
-    add(sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'))
+  function writers.memberships(name, one)
+    return sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'), 1
   end
 
-  function writers.known(name, one, add)
-    add(sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'))
+  function writers.known(name, one)
+    return sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'), 1
   end
 
-  function writers.current(name, entered, add)
-    add(sized(name) .. pack('>I7', entered))
+  function writers.current(name, entered)
+    return sized(name) .. pack('>I7', entered), 1
   end
 
-  local function packed_section(field, entries)
-    local parts, n = {''}, 1
+  local function add_section(set, field, add)
+    local entries = rawget(set, field)
+    if not entries then return add(pack('>I4', #(set.raw[field] or NONE)) .. (set.raw[field] or NONE)) end
+    local parts, count, write = {}, 0, writers[field]
+    for name, entry in pairs(entries) do
+      local text, n = write(name, entry)
+      parts[#parts + 1], count = text, count + n
+    end
+    local section = table.concat(parts)
+    add(pack('>I4I4', 4 + #section, count) .. section)
+  end
+
+  function facts.pack(set, is_entity)
+    local parts, n = {}, 0
     local function add(part)
       n = n + 1
       parts[n] = part
     end
-    for name, entry in pairs(entries) do writers[field](name, entry, add) end
-    parts[1] = pack('>I4', n - 1)
-    return table.concat(parts)
-  end
-
-  local function section_of(set, field)
-    local entries = rawget(set, field)
-    local section = entries and packed_section(field, entries) or not entries and set.raw[field] or NONE
-    return pack('>I4', #section) .. section
-  end
-
-  function facts.pack(set, is_entity)
-    local parts, count = {string.char(#set.keys / 16) .. set.keys, section_of(set, 'traits'), ''}, 0
+    add(string.char(#set.keys / 16) .. set.keys)
+    add_section(set, 'traits', add)
+    local place, count = n + 1, 0
+    add('')
     for name, list in pairs(set.states) do
-      parts[#parts + 1] = pack_list(name, list)
+      add_list(name, list, add)
       count = count + 1
     end
-    parts[3] = pack('>I4', count)
-    parts[#parts + 1] = section_of(set, 'runs')
-    parts[#parts + 1] = section_of(set, 'memberships')
+    parts[place] = pack('>I4', count)
+    add_section(set, 'runs', add)
+    add_section(set, 'memberships', add)
     if is_entity then
-      parts[#parts + 1] = pack('>I7', set.timer) .. section_of(set, 'known')
-      parts[#parts + 1] = facts.has_older(set) and section_of(set, 'current') or pack('>I4', #NONE) .. NONE
+      add(pack('>I7', set.timer))
+      add_section(set, 'known', add)
+      if not facts.has_older(set) then set.current = {} end
+      add_section(set, 'current', add)
     end
     return table.concat(parts)
   end
