@@ -38,7 +38,7 @@ _LENGTH = struct.Struct(">H")
 _LONG = struct.Struct(">I")
 _TYPE_CODE = {"person": b"p", "group": b"g"}
 _REMEMBERED = 10_000
-_LENGTH_AND_OFFSET = 8  # bytes before a list of facts, for those who pass over it or look at its end only
+_OFFSET_AND_LENGTH = 8  # bytes before a list of facts, for those who pass over it or look at its end only
 
 
 class Mentioned(NamedTuple):
@@ -283,8 +283,8 @@ def unpack_facts(record: bytes) -> FactsRecord:
         name = cursor.sized().decode()
         if chunks := tuple(cursor.number(4) for _ in range(cursor.number(4))):
             older[name] = Older(chunks, _origin(cursor), _state_value(cursor), _instant(cursor))
-        if count := cursor.number(4):
-            cursor.take(_LENGTH_AND_OFFSET)
+        count = cursor.number(4)
+        cursor.take(_OFFSET_AND_LENGTH)
         states += _listed(name, cursor, count)
     runs = {}
     for _ in range(_section_count(cursor)):

@@ -6,8 +6,8 @@
 --
 -- Facts record: 1 byte count, times: 16 bytes identifier key of the link (of an entity: none); then
 --   traits       section: sized name, sized origin, 4 bytes length + value: the last of each name and source
---   states       4 bytes count, times: sized state, what is older, 4 bytes count; if there are any 4 bytes length, 4 bytes where
---                the last begins, times: sized origin, sized value, in order
+--   states       4 bytes count, times: sized state, what is older, 4 bytes count, 4 bytes where the last begins, 4 bytes length of
+--                what follows, times: sized origin, sized value, in order
 --     older      4 bytes count, times: 4 bytes chunk; if there are any, of the last one: sized origin, sized value, 7 bytes
 --                since when that was the value
 --   runs         section: sized name, 4 bytes count, times: first and last instant, in order
@@ -22,7 +22,7 @@
 -- Most messages add a fact at the end of a state and move the end of a run. So what a record holds stays as it was read until
 -- somebody looks: a section until its field of the set is asked for; a list, which is `packed`, until it is opened.
 --   list of states   array of {origin, value}, in order; or packed = {count, length, offset of the last, pieces = array of
---                      strings, origin, value: of the last}; with what is older: older, last, value, entered
+--                      strings, origin, instant, value: of the last}; with what is older: older, last, value, entered
 --   list of runs     array of {first, last}, in order; or raw: those before the last as in the record, and tail = {first, last}
 --
 -- TIMELINES  chunk number -> facts of one state as in `states`: what is older than the last few dozen, which most facts and
@@ -57,62 +57,49 @@ do
     return not (next(set.states) or has(set, 'traits') or has(set, 'runs') or has(set, 'memberships') or has(set, 'known'))
   end
 
-  -- Reads a record from one place on: number(format, length), text(length), sized().
-  local function reader(record, at)
-    local function number(format, length)
-      at = at + length
-      return (unpack_at(format, record, at - length))
-    end
-    local function text(length)
-      at = at + length
-      return sub(record, at - length, at - 1)
-    end
-    local function sized()
-      return text(number('>I2', 2))
-    end
-    local function is_at_end()
-      return at > #record
-    end
-    return number, text, sized, is_at_end
-  end
-
+  -- Each reads an entry of a section: its name, what it says, and where the next one begins.
   local RUN = 14
   local sections = {}
 
-  function sections.traits(number, text, sized)
-    local name, origin, value = sized(), sized(), text(number('>I4', 4))
-    return name, {[facts.source_of(origin)] = {origin = origin, value = value}}
+  function sections.traits(raw, at)
+    local name, origin, value, ends = unpack_at('>I2c0I2c0I4c0', raw, at)
+    return name, {[facts.source_of(origin)] = {origin = origin, value = value}}, ends
   end
 
-  function sections.runs(number, text, sized)
-    local name, count = sized(), number('>I4', 4)
-    return name, {raw = text(RUN * (count - 1)), tail = {number('>I7', 7), number('>I7', 7)}}
+  function sections.runs(raw, at)
+    local name, count, begins = unpack_at('>I2c0I4', raw, at)
+    local last = begins + RUN * (count - 1)
+    local first, ends = unpack_at('>I7I7', raw, last)
+    return name, {raw = sub(raw, begins, last - 1), tail = {first, ends}}, last + RUN
   end
 
-  function sections.memberships(_, text, sized)
-    return sized(), {first = sized(), last = sized(), has_ended = text(1) == '\1'}
+  function sections.memberships(raw, at)
+    local name, first, last, has_ended, ends = unpack_at('>I2c0I2c0I2c0B', raw, at)
+    return name, {first = first, last = last, has_ended = has_ended == 1}, ends
   end
 
-  function sections.known(number, text, sized)
-    return sized(), {since = number('>I7', 7), ended = text(1) == '\1' and number('>I7', 7) or nil}
+  function sections.known(raw, at)
+    local name, since, has_ended, ends = unpack_at('>I2c0I7B', raw, at)
+    if has_ended == 0 then return name, {since = since}, ends end
+    return name, {since = since, ended = (unpack_at('>I7', raw, ends))}, ends + 7
   end
 
-  function sections.current(number, _, sized)
-    return sized(), number('>I7', 7)
+  function sections.current(raw, at)
+    return unpack_at('>I2c0I7', raw, at)
   end
 
   local function parse_section(field, raw)
-    local found = {}
+    local found, read, at = {}, sections[field], 5
     if raw == nil or raw == NONE then return found end
-    local number, text, sized = reader(raw, 1)
-    for _ = 1, number('>I4', 4) do
-      local name, entry = sections[field](number, text, sized)
+    for _ = 1, (unpack_at('>I4', raw)) do
+      local name, entry, ends = read(raw, at)
       if field == 'traits' and found[name] then
         local source, one = next(entry)
         found[name][source] = one
       else
         found[name] = entry
       end
+      at = ends
     end
     return found
   end
@@ -124,36 +111,35 @@ do
     return found
   end}
 
-  local function parse_list(number, text, sized)
-    local list = {}
-    for i = 1, number('>I4', 4) do
-      list.older = list.older or {}
-      list.older[i] = number('>I4', 4)
+  local function parse_list(record, at)
+    local list, count, offset, entries = {}, 0, 0, nil
+    local name, chunks
+    name, chunks, at = unpack_at('>I2c0I4', record, at)
+    if chunks > 0 then
+      list.older = {}
+      for i = 1, chunks do list.older[i], at = unpack_at('>I4', record, at) end
+      list.last, list.value, list.entered, at = unpack_at('>I2c0I2c0I7', record, at)
     end
-    if list.older then list.last, list.value, list.entered = sized(), sized(), number('>I7', 7) end
-    local count = number('>I4', 4)
-    if count == 0 then return list end
-    local length, offset = number('>I4', 4), number('>I4', 4)
-    local entries = text(length)
-    local origin_length = unpack_at('>I2', entries, offset + 1)
-    list.packed = {count = count, length = length, offset = offset, pieces = {entries},
-      origin = sub(entries, offset + 3, offset + 2 + origin_length), value = sub(entries, offset + 5 + origin_length)}
-    return list
+    count, offset, entries, at = unpack_at('>I4I4I4c0', record, at)
+    if count > 0 then
+      local origin, value = unpack_at('>I2c0I2c0', entries, offset + 1)
+      list.packed = {count = count, length = #entries, offset = offset, pieces = {entries}, origin = origin,
+        instant = facts.instant_of(origin), value = value}
+    end
+    return name, list, at
   end
 
   function facts.parse(record)
-    local keys_end = 1 + 16 * string.byte(record)
-    local number, text, sized, is_at_end = reader(record, keys_end + 1)
-    local function section()
-      return text(number('>I4', 4))
+    local at = 2 + 16 * string.byte(record)
+    local set, raw, count = {keys = sub(record, 2, at - 1), states = {}, timer = 0}, {}, 0
+    set.raw = raw
+    raw.traits, count, at = unpack_at('>I4c0I4', record, at)
+    for _ = 1, count do
+      local name, list, ends = parse_list(record, at)
+      set.states[name], at = list, ends
     end
-    local set = {keys = sub(record, 2, keys_end), states = {}, timer = 0, raw = {traits = section()}}
-    for _ = 1, number('>I4', 4) do
-      local name = sized()
-      set.states[name] = parse_list(number, text, sized)
-    end
-    set.raw.runs, set.raw.memberships = section(), section()
-    if not is_at_end() then set.timer, set.raw.known, set.raw.current = number('>I7', 7), section(), section() end
+    raw.runs, raw.memberships, at = unpack_at('>I4c0I4c0', record, at)
+    if at <= #record then set.timer, raw.known, raw.current = unpack_at('>I7I4c0I4c0', record, at) end
     return setmetatable(set, lazy)
   end
 
@@ -166,35 +152,38 @@ do
     return found
   end
 
-  local function sized(text)
-    return pack('>I2', #text) .. text
+  local function piece_of(origin, value)
+    return pack('>I2c0I2c0', #origin, origin, #value, value)
   end
 
-  local function add_list(name, list, add)
-    add(sized(name) .. pack('>I4', #(list.older or {})))
-    for _, chunk in ipairs(list.older or {}) do add(pack('>I4', chunk)) end
-    if list.older then add(sized(list.last) .. sized(list.value) .. pack('>I7', list.entered)) end
+  local function pieces_of(list)
     local packed = list.packed
-    if packed then
-      add(pack('>I4I4I4', packed.count, packed.length, packed.offset))
-      for _, piece in ipairs(packed.pieces) do add(piece) end
-      return
-    end
+    if packed then return packed.pieces, packed.count, packed.offset, packed.length end
     local pieces, length, offset = {}, 0, 0
     for i, one in ipairs(list) do
-      pieces[i], offset = sized(one.origin) .. sized(one.value), length
+      pieces[i], offset = piece_of(one.origin, one.value), length
       length = length + #pieces[i]
     end
-    add(#pieces == 0 and NONE or pack('>I4I4I4', #pieces, length, offset))
-    for _, piece in ipairs(pieces) do add(piece) end
+    return pieces, #pieces, offset, length
   end
 
+  local function pack_list(parts, name, list)
+    local older = list.older or {}
+    parts[#parts + 1] = pack('>I2c0I4', #name, name, #older)
+    for _, chunk in ipairs(older) do parts[#parts + 1] = pack('>I4', chunk) end
+    if list.older then parts[#parts + 1] = piece_of(list.last, list.value) .. pack('>I7', list.entered) end
+    local pieces, count, offset, length = pieces_of(list)
+    parts[#parts + 1] = pack('>I4I4I4', count, offset, length)
+    for _, piece in ipairs(pieces) do parts[#parts + 1] = piece end
+  end
+
+  -- Each writes an entry of a section, and says how many that makes.
   local writers = {}
 
   function writers.traits(name, by_source)
     local parts = {}
     for _, one in pairs(by_source) do
-      parts[#parts + 1] = sized(name) .. sized(one.origin) .. pack('>I4', #one.value) .. one.value
+      parts[#parts + 1] = pack('>I2c0I2c0I4c0', #name, name, #one.origin, one.origin, #one.value, one.value)
     end
     return table.concat(parts), #parts
   end
@@ -206,55 +195,48 @@ do
       for i = 1, #list - 1 do parts[i] = pack('>I7I7', list[i][1], list[i][2]) end
       runs, last = table.concat(parts), list[#list]
     end
-    return sized(name) .. pack('>I4', #runs / RUN + 1) .. runs .. pack('>I7I7', last[1], last[2]), 1
+    return pack('>I2c0I4', #name, name, #runs / RUN + 1) .. runs .. pack('>I7I7', last[1], last[2]), 1
   end
 
   function writers.memberships(name, one)
-    return sized(name) .. sized(one.first) .. sized(one.last) .. (one.has_ended and '\1' or '\0'), 1
+    local ends = one.has_ended and 1 or 0
+    return pack('>I2c0I2c0I2c0B', #name, name, #one.first, one.first, #one.last, one.last, ends), 1
   end
 
   function writers.known(name, one)
-    return sized(name) .. pack('>I7', one.since) .. (one.ended and '\1' .. pack('>I7', one.ended) or '\0'), 1
+    local text = pack('>I2c0I7B', #name, name, one.since, one.ended and 1 or 0)
+    return one.ended and text .. pack('>I7', one.ended) or text, 1
   end
 
   function writers.current(name, entered)
-    return sized(name) .. pack('>I7', entered), 1
+    return pack('>I2c0I7', #name, name, entered), 1
   end
 
-  local function add_section(set, field, add)
+  local function section_of(set, field)
     local entries = rawget(set, field)
-    if not entries then return add(pack('>I4', #(set.raw[field] or NONE)) .. (set.raw[field] or NONE)) end
-    local parts, count, write = {}, 0, writers[field]
+    if not entries then return set.raw[field] or NONE end
+    local parts, count, write = {''}, 0, writers[field]
     for name, entry in pairs(entries) do
       local text, n = write(name, entry)
       parts[#parts + 1], count = text, count + n
     end
-    local section = table.concat(parts)
-    add(pack('>I4I4', 4 + #section, count) .. section)
+    parts[1] = pack('>I4', count)
+    return table.concat(parts)
   end
 
   function facts.pack(set, is_entity)
-    local parts, n = {}, 0
-    local function add(part)
-      n = n + 1
-      parts[n] = part
-    end
-    add(string.char(#set.keys / 16) .. set.keys)
-    add_section(set, 'traits', add)
-    local place, count = n + 1, 0
-    add('')
+    local traits, count = section_of(set, 'traits'), 0
+    local parts = {string.char(#set.keys / 16) .. set.keys .. pack('>I4c0', #traits, traits), ''}
     for name, list in pairs(set.states) do
-      add_list(name, list, add)
+      pack_list(parts, name, list)
       count = count + 1
     end
-    parts[place] = pack('>I4', count)
-    add_section(set, 'runs', add)
-    add_section(set, 'memberships', add)
+    parts[2] = pack('>I4', count)
+    local runs, memberships = section_of(set, 'runs'), section_of(set, 'memberships')
+    parts[#parts + 1] = pack('>I4c0I4c0', #runs, runs, #memberships, memberships)
     if is_entity then
-      add(pack('>I7', set.timer))
-      add_section(set, 'known', add)
-      if not facts.has_older(set) then set.current = {} end
-      add_section(set, 'current', add)
+      local known, current = section_of(set, 'known'), facts.has_older(set) and section_of(set, 'current') or NONE
+      parts[#parts + 1] = pack('>I7I4c0I4c0', set.timer, #known, known, #current, current)
     end
     return table.concat(parts)
   end
@@ -271,13 +253,9 @@ do
   local function parse_entries(entries, found, n)
     local at = 1
     while at <= #entries do
-      local length = unpack_at('>I2', entries, at)
-      local origin = sub(entries, at + 2, at + 1 + length)
-      at = at + 2 + length
-      length = unpack_at('>I2', entries, at)
-      n = n + 1
-      found[n] = {origin = origin, value = sub(entries, at + 2, at + 1 + length)}
-      at = at + 2 + length
+      local origin, value, ends = unpack_at('>I2c0I2c0', entries, at)
+      n, at = n + 1, ends
+      found[n] = {origin = origin, value = value}
     end
     return n
   end
@@ -292,10 +270,12 @@ do
     return list
   end
 
-  -- Origin and value of the last fact of a list.
+  -- Instant and value of the last fact of a list.
   function facts.newest(list)
-    local one = list.packed or list[#list]
-    return one.origin, one.value
+    local packed = list.packed
+    if packed then return packed.instant, packed.value end
+    local one = list[#list]
+    return facts.instant_of(one.origin), one.value
   end
 
   -- A list with all that is older. The list itself says the same as before.
@@ -352,7 +332,7 @@ do
     found.value, found.entered = value_after(list, count)
     for first = 1, count, facts.CHUNK do
       local parts = {}
-      for i = first, math.min(first + facts.CHUNK - 1, count) do parts[#parts + 1] = sized(list[i].origin) .. sized(list[i].value) end
+      for i = first, math.min(first + facts.CHUNK - 1, count) do parts[#parts + 1] = piece_of(list[i].origin, list[i].value) end
       found.older[#found.older + 1] = put(table.concat(parts))
     end
     for i = count + 1, #list do found[i - count] = list[i] end
@@ -377,11 +357,12 @@ do
     return true
   end
 
-  -- Puts a fact behind all others, if that is where it belongs.
+  -- Puts a fact behind all others, if it is of a later instant.
   local function add_at_end(packed, origin, value)
-    if not before(packed.origin, origin) then return false end
-    local piece = sized(origin) .. sized(value)
-    packed.pieces[#packed.pieces + 1], packed.origin, packed.value = piece, origin, value
+    local instant = facts.instant_of(origin)
+    if instant <= packed.instant then return false end
+    local piece = piece_of(origin, value)
+    packed.pieces[#packed.pieces + 1], packed.origin, packed.instant, packed.value = piece, origin, instant, value
     packed.count, packed.offset, packed.length = packed.count + 1, packed.length, packed.length + #piece
     return true
   end
@@ -427,12 +408,12 @@ do
     return list[#list], #list - 1
   end
 
-  -- Where a run begins in or behind the last one: that goes on, or another follows; `is_new`, unless it lies in the last one.
+  -- Where a run begins in or behind the last one: that goes on, or another follows.
   local function add_run_at_end(list, first, last, gap)
     local tail = list.tail
     if last <= tail[2] then return false end
     if first <= tail[2] + gap then
-      list.tail = {tail[1], last}
+      tail[2] = last
     else
       list.raw, list.tail = list.raw .. pack('>I7I7', tail[1], tail[2]), {first, last}
     end

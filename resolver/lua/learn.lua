@@ -165,8 +165,8 @@ do
     for _, state in ipairs(one.says.states) do
       local list = sum.states[state[1]]
       if not list then return false end
-      local origin, value = facts.newest(list)
-      if value ~= state[2] or facts.instant_of(origin) >= one.instant then return false end
+      local instant, value = facts.newest(list)
+      if value ~= state[2] or instant >= one.instant then return false end
     end
     local first = 0
     for _, run in ipairs(one.says.runs) do
@@ -178,7 +178,7 @@ do
   end
 
   local function is_in_order(list, instant)
-    return not list or facts.instant_of((facts.newest(list))) < instant
+    return not list or facts.newest(list) < instant
   end
 
   local function tell_states(one, sum, id, names, in_order)
