@@ -357,10 +357,8 @@ do
     return true
   end
 
-  -- Puts a fact behind all others, if it is of a later instant.
-  local function add_at_end(packed, origin, value)
-    local instant = facts.instant_of(origin)
-    if instant <= packed.instant then return false end
+  -- Puts a fact behind all others, which are of earlier instants.
+  local function add_at_end(packed, origin, value, instant)
     local piece = piece_of(origin, value)
     packed.pieces[#packed.pieces + 1], packed.origin, packed.instant, packed.value = piece, origin, instant, value
     packed.count, packed.offset, packed.length = packed.count + 1, packed.length, packed.length + #piece
@@ -368,10 +366,10 @@ do
   end
 
   function facts.add_state(set, name, origin, value)
-    local list = set.states[name] or {}
-    if list.packed and add_at_end(list.packed, origin, value) then return true end
+    local list, instant = set.states[name] or {}, facts.instant_of(origin)
+    if list.packed and instant > list.packed.instant then return add_at_end(list.packed, origin, value, instant) end
     facts.open(list)
-    if list.older and facts.instant_of(origin) <= facts.instant_of(list.last) then list = facts.whole(list) end
+    if list.older and instant <= facts.instant_of(list.last) then list = facts.whole(list) end
     local at = #list
     while at > 0 do
       local one = list[at]

@@ -82,19 +82,21 @@ do
   end
 
   local function add_states(one, set, sum, changed)
+    local origin, instant, is_new = one.origin, one.instant, false
     for _, state in ipairs(one.says.states) do
       local name, value = state[1], state[2]
-      if facts.add_state(set, name, one.origin, value) then
-        profiles.is_said[one.handle] = true
-        if sum and facts.add_state(sum, name, one.origin, value) then changed[name] = true end
+      if facts.add_state(set, name, origin, value) then
+        is_new = true
+        if sum and facts.add_state(sum, name, origin, value) then changed[name] = true end
       end
     end
     for _, run in ipairs(one.says.runs) do
-      if facts.add_run(set, run.name, one.instant, one.instant, run.gap) then
-        profiles.is_said[one.handle] = true
-        if sum and facts.add_run(sum, run.name, one.instant, one.instant, run.gap) then changed[run.state] = true end
+      if facts.add_run(set, run.name, instant, instant, run.gap) then
+        is_new = true
+        if sum and facts.add_run(sum, run.name, instant, instant, run.gap) then changed[run.state] = true end
       end
     end
+    if is_new then profiles.is_said[one.handle] = true end
   end
 
   local function add_memberships(one, set, sum)
@@ -123,12 +125,16 @@ do
     profiles.said[one.handle], profiles.is_said[one.handle] = set, true
   end
 
-  -- The states that follow from what is about to change, each behind those that it follows from.
-  local function touched_states(one)
-    local changed = {}
-    for _, state in ipairs(one.says.states) do changed[state[1]] = true end
-    for _, run in ipairs(one.says.runs) do changed[run.state] = true end
-    return timelines.following(changed, one.entity_type)
+  local followers = {}
+
+  -- These states and those that follow from them, each behind those that it follows from; and by name, as they are told.
+  local function touched_states(loud, entity_type)
+    local known = entity_type .. table.concat(loud, '\0')
+    if not followers[known] then
+      local names = timelines.following(loud, entity_type)
+      followers[known] = {names, profiles.sorted({unpack(names)})}
+    end
+    return unpack(followers[known])
   end
 
   -- The timelines of an entity stay at hand for the rest of the call, and most facts come in the order of time: they end the
@@ -159,29 +165,35 @@ do
     lines_of(sum, one.entity_type, names)
   end
 
-  -- Whether a message says nothing of states that was not so before: the ordinary case, and no timeline is looked at. Else
-  -- false; if it does not, the instant at which a timer is needed, or 0.
-  local function quiet_until(one, sum)
+  local function is_quiet(list, value, instant)
+    if not list then return false end
+    local last, last_value = facts.newest(list)
+    return last_value == value and last < instant
+  end
+
+  -- The states whose timelines a message may change. Most change none: what they say was so before, and then no timeline is
+  -- looked at. Besides, the instant at which a timer is needed for what changes none, or 0; and whether a timed one may change.
+  local function loud_states(one, sum)
+    local loud, first, is_timed = {}, 0, false
     for _, state in ipairs(one.says.states) do
-      local list = sum.states[state[1]]
-      if not list then return false end
-      local instant, value = facts.newest(list)
-      if value ~= state[2] or instant >= one.instant then return false end
+      if not is_quiet(sum.states[state[1]], state[2], one.instant) then loud[#loud + 1] = state[1] end
     end
-    local first = 0
     for _, run in ipairs(one.says.runs) do
       local due = timelines.quiet_until(run.rule, sum, run.name, one.instant, profiles.now)
-      if not due then return false end
-      if due > 0 and (first == 0 or due < first) then first = due end
+      if not due then
+        loud[#loud + 1], is_timed = run.state, true
+      elseif due > 0 and (first == 0 or due < first) then
+        first = due
+      end
     end
-    return first
+    return loud, first, is_timed
   end
 
   local function is_in_order(list, instant)
     return not list or facts.newest(list) < instant
   end
 
-  local function tell_states(one, sum, id, names, in_order)
+  local function tell_states(one, sum, id, names, in_order, sorted)
     local lines, rules = sum.lines, rules_of.states[one.entity_type]
     local steps, old = {}, {} -- what ends and what begins at this instant; timelines that are made anew, as they were
 
@@ -229,21 +241,29 @@ do
       end
     end
     local function is_news(instant) return instant == one.instant end
-    for _, name in ipairs(profiles.sorted(names)) do
-      local tell_of = profiles.teller(one, id, name)
-      if steps[name] and steps[name].ended then tell_of.exited(steps[name].ended) end
-      if steps[name] and steps[name].begun then tell_of.entered(steps[name].begun) end
-      if old[name] then timelines.tell(tell_of, old[name], lines.found[name], is_news) end
+    for _, name in ipairs(sorted) do
+      local stepped, was = steps[name], old[name]
+      local tell_of = (stepped or was) and profiles.teller(one, id, name)
+      if stepped and stepped.ended then tell_of.exited(stepped.ended) end
+      if stepped and stepped.begun then tell_of.entered(stepped.begun) end
+      if was then timelines.tell(tell_of, was, lines.found[name], is_news) end
     end
     if facts.has_older(sum) then timelines.note_current(sum, one.entity_type, lines.known) end
   end
 
   local function learn_states(one, set, sum, id, changed)
-    local names, in_order = touched_states(one), {}
-    look(one, sum, names)
-    for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
-    add_states(one, set, sum, changed)
-    if next(changed) then tell_states(one, sum, id, names, in_order) end
+    local loud, due, is_timed = loud_states(one, sum)
+    if #loud == 0 then
+      add_states(one, set, sum, changed)
+    else
+      local names, sorted = touched_states(loud, one.entity_type)
+      local in_order = {}
+      look(one, sum, names)
+      for _, name in ipairs(names) do in_order[name] = is_in_order(sum.states[name], one.instant) end
+      add_states(one, set, sum, changed)
+      if next(changed) then tell_states(one, sum, id, names, in_order, sorted) end
+    end
+    return is_timed and timelines.due(sum, one.entity_type, profiles.now) or due
   end
 
   -- The facts of an entity that is not summed up yet.
@@ -264,12 +284,12 @@ do
     local sum = slot and (profiles.sums[slot] or facts.empty())
     local id, changed = slot and profiles.entity(slot).senior, {}
     add_traits(one, set, sum, id)
-    local due = not sum and 0 or quiet_until(one, sum)
-    if due then add_states(one, set, sum, changed) else learn_states(one, set, sum, id, changed) end
+    local due = 0
+    if sum then due = learn_states(one, set, sum, id, changed) else add_states(one, set, nil, changed) end
     local is_member = add_memberships(one, set, sum)
     if not slot or not (one.is_new or next(changed) or is_member) then return end
     profiles.sums[slot], profiles.is_summed[slot] = sum, true
-    if due then profiles.arm_at(slot, sum, due) else profiles.arm(slot, sum, one.entity_type) end
+    if next(changed) then profiles.arm_at(slot, sum, due) end
     if is_member then profiles.tell_memberships(one, slot, sum.known) end
   end
 

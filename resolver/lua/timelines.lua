@@ -203,8 +203,8 @@ do
 
   function timelines.following(changed, entity_type)
     local names, is_changed = {}, {}
-    for name in pairs(changed) do
-      names[#names + 1], is_changed[name] = name, true
+    for _, name in ipairs(changed) do
+      if not is_changed[name] then names[#names + 1], is_changed[name] = name, true end
     end
     for _, rule in ipairs(rules_of.states[entity_type]) do
       for _, name in ipairs(rule.uses or {}) do
