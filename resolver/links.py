@@ -122,8 +122,11 @@ class Linker:
         """What the events say of those links besides, packed, in log order."""
         found: list[bytes] = []
         for event in sorted(events, key=_position):
-            shapes = ((one, self._shape_at(one, event.position)) for one in event.participants)
-            mentioned = [Mentioned(one, shape) for one, shape in shapes if shape is not None]
+            mentioned = [
+                Mentioned(one, shape)
+                for one in event.participants
+                if (shape := self._shape_at(one, event.position)) is not None
+            ]
             found += self._packer.messages(event, mentioned)
         return tuple(found)
 

@@ -36,8 +36,8 @@ from schemas.states import Activity, StateRules
 
 _LENGTH = struct.Struct(">H")
 _LONG = struct.Struct(">I")
-_TYPE_CODE = {"person": b"p", "group": b"g"}
 _REMEMBERED = 10_000
+_OFFSET_AND_LENGTH = 8  # bytes before a list of facts, for those who pass over it or look at its end only
 
 
 class Mentioned(NamedTuple):
@@ -49,12 +49,14 @@ class Mentioned(NamedTuple):
 
 class _Meant(NamedTuple):
     """What the rules make of an event for participants of a type and role: (state, value) of those with a
-    fixed value, (state, measurement) of the others, and packed names of runs.
+    fixed value, (state, measurement) of the others, and packed names of runs. `alone` is what the message
+    says where the event itself says nothing.
     """
 
     states: tuple[tuple[str, bytes], ...]
     measured: tuple[tuple[str, str], ...]
     runs: tuple[bytes, ...]
+    alone: bytes
 
 
 class _Said(NamedTuple):
@@ -67,6 +69,8 @@ class _Said(NamedTuple):
     @classmethod
     def of(cls, event: Event) -> "_Said":
         """Sorted once, however many participants there are."""
+        if not (event.states or event.memberships or event.measurements):
+            return _NOTHING
         states: dict[str | None, list[Sent]] = defaultdict(list)
         memberships: dict[str | None, list[Member]] = defaultdict(list)
         measured: dict[str, bytes] = {}
@@ -81,7 +85,10 @@ class _Said(NamedTuple):
 
     def of_nobody(self) -> "_Said":
         """The same for participants whom nothing else in the event names."""
-        return _Said({}, {}, self.measured)
+        return _Said({}, {}, self.measured) if self.measured else _NOTHING
+
+
+_NOTHING = _Said({}, {}, {})
 
 
 class Packer:
@@ -97,15 +104,18 @@ class Packer:
         said = _Said.of(event)
         for one in mentioned:
             is_named = by_ref[one.participant.ref] is one  # those without a ref are not
-            sections = self._sections(event, one, said if is_named else said.of_nobody(), by_ref)
-            if any(sections):
-                yield _head(event, one.shape) + b"".join(map(_section, sections))
+            body = self._body(event, one, said if is_named else said.of_nobody(), by_ref)
+            if body:
+                yield _head(event, one.shape) + body
 
-    def _sections(
+    def _body(
         self, event: Event, one: Mentioned, said: "_Said", by_ref: Mapping[str | None, Mentioned]
-    ) -> tuple[list[bytes], ...]:
+    ) -> bytes:
+        """What a message says behind its head; empty where that is nothing."""
         participant = one.participant
         meant = self._meant(event.event_name, event.source, participant.entity_type, participant.role)
+        if said is _NOTHING and not participant.traits:
+            return meant.alone
         traits = [_sized(name) + _long(canonical(value)) for name, value in participant.traits.items()]
         states = list(meant.states)
         states += (
@@ -123,7 +133,7 @@ class Packer:
             for each in said.memberships.get(participant.ref, ())
             if (group := by_ref.get(each.group)) is not None
         ]
-        return traits, _last_of_each(states), list(meant.runs), memberships
+        return _packed_body(traits, _last_of_each(states), meant.runs, memberships)
 
     def _make_meant(self, event_name: str, source: str, entity_type: EntityType, role: str | None) -> _Meant:
         states, measured = [], []
@@ -143,7 +153,8 @@ class Packer:
             for run, activity in _activities(state)
             if is_active(activity, event_name, role)
         ]
-        return _Meant(tuple(states), tuple(measured), tuple(runs))
+        alone = _packed_body((), _last_of_each(states), runs, ())
+        return _Meant(tuple(states), tuple(measured), tuple(runs), alone)
 
 
 def timed_runs(rules: Rules) -> Iterator[tuple[str, int]]:
@@ -168,20 +179,16 @@ def pack_inherited(shape: Shape, handle: bytes) -> bytes:
 
 
 def _head(event: Event, shape: Shape) -> bytes:
-    return b"".join(
-        (
-            shape.handle,
-            _TYPE_CODE[shape.identifiers[0].entity_type],
-            bytes([len(shape.keys)]),
-            b"".join(shape.keys),
-            pack_instant(event.occurred_at_ms),
-            _LENGTH.pack(len(event.position)),
-            event.position,
-        )
-    )
+    position = event.position
+    return shape.named + pack_instant(event.occurred_at_ms) + _LENGTH.pack(len(position)) + position
 
 
-def _section(entries: list[bytes]) -> bytes:
+def _packed_body(*sections: Sequence[bytes]) -> bytes:
+    """Traits, states, runs and memberships; empty where there are none."""
+    return b"".join(map(_section, sections)) if any(sections) else b""
+
+
+def _section(entries: Sequence[bytes]) -> bytes:
     return _LONG.pack(len(entries)) + b"".join(entries)
 
 
@@ -274,7 +281,7 @@ def unpack_facts(record: bytes) -> FactsRecord:
     keys = _keys(cursor)
     traits = tuple(
         TraitFact(cursor.sized().decode(), _origin(cursor), cursor.take(cursor.number(4)))
-        for _ in range(cursor.number(4))
+        for _ in range(_section_count(cursor))
     )
     states: list[StateFact] = []
     older = {}
@@ -282,24 +289,32 @@ def unpack_facts(record: bytes) -> FactsRecord:
         name = cursor.sized().decode()
         if chunks := tuple(cursor.number(4) for _ in range(cursor.number(4))):
             older[name] = Older(chunks, _origin(cursor), _state_value(cursor), _instant(cursor))
-        states += _listed(name, cursor, cursor.number(4))
+        count = cursor.number(4)
+        cursor.take(_OFFSET_AND_LENGTH)
+        states += _listed(name, cursor, count)
     runs = {}
-    for _ in range(cursor.number(4)):
+    for _ in range(_section_count(cursor)):
         name, count = cursor.sized().decode(), cursor.number(4)
         runs[name] = tuple(Run(_instant(cursor), _instant(cursor)) for _ in range(count))
     memberships = {}
-    for _ in range(cursor.number(4)):
+    for _ in range(_section_count(cursor)):
         named = Cursor(cursor.sized())
         group = _keys(named), unpack_role(named.data[named.at :])
         memberships[group] = MembershipFacts(_origin(cursor), _origin(cursor), bool(cursor.number(1)))
     timer = cursor.take(INSTANT_BYTES) if cursor.more() else b""
-    known = dict(_known(cursor) for _ in range(cursor.number(4))) if cursor.more() else {}
+    known = dict(_known(cursor) for _ in range(_section_count(cursor))) if cursor.more() else {}
     current = {}
-    for _ in range(cursor.number(4) if cursor.more() else 0):
+    for _ in range(_section_count(cursor) if cursor.more() else 0):
         name = cursor.sized().decode()
         current[name] = _instant(cursor)
     timer_ms = unpack_instant(timer) if any(timer) else None
     return FactsRecord(keys, traits, tuple(states), runs, memberships, timer_ms, known, older, current)
+
+
+def _section_count(cursor: Cursor) -> int:
+    """How many entries a section has; its length, before that, is for those who pass over it."""
+    cursor.take(4)
+    return cursor.number(4)
 
 
 def followed(

@@ -6,7 +6,7 @@ not yet published. The stream talks to it in batches: `apply` moves all three to
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from resolver.profiles import Profile
@@ -39,6 +39,13 @@ class Shape:
     keys: tuple[bytes, ...]
     handle: bytes
     packed: bytes
+    named: bytes = field(init=False, repr=False, compare=False)
+    """What a message of facts begins with: handle, entity type and keys."""
+
+    def __post_init__(self) -> None:
+        kind = b"p" if self.identifiers[0].entity_type == "person" else b"g"
+        named = b"".join((self.handle, kind, bytes([len(self.keys)]), *self.keys))
+        object.__setattr__(self, "named", named)
 
 
 class Evidence(NamedTuple):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from flows.bench import archived, broker, hubs, profiled, scenarios, splits, warehouse
+from flows.bench import archived, broker, hubs, scenarios, splits, states, warehouse
 from flows.bench.figures import Figure
 from flows.bench.place import Place, place
 from flows.settings import Settings
@@ -25,7 +25,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "memory": scenarios.memory,
     "hub": hubs.hub,
     "split": splits.split,
-    "states": profiled.states,
+    "states": states.states,
     "archive": archived.archived,
     "warehouse": warehouse.warehouse,
 }

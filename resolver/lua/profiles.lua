@@ -40,7 +40,7 @@ do
 
   local function parsed(record, kind, field)
     local set = record and facts.parse(record)
-    if set then chunks_of[kind][field] = set.loaded end
+    if set then chunks_of[kind][field] = facts.chunks(set) end
     return set
   end
 

@@ -20,7 +20,7 @@ end
 local function forget_facts(key, field)
   local record = redis.call('HGET', key, field)
   if not record then return end
-  drop(TIMELINES, facts.parse(record).loaded)
+  drop(TIMELINES, facts.chunks(facts.parse(record)))
   redis.call('HDEL', key, field)
 end
 

@@ -24,7 +24,7 @@ end
 for i, record in ipairs(fetch(SLOTS, ARGV)) do
   if is_left(ARGV[i], record) then
     local facts_of = redis.call('HGET', PROFILES, ARGV[i])
-    if facts_of then drop(TIMELINES, facts.parse(facts_of).loaded) end
+    if facts_of then drop(TIMELINES, facts.chunks(facts.parse(facts_of))) end
     redis.call('HDEL', SLOTS, ARGV[i])
     redis.call('HDEL', PROFILES, ARGV[i])
     redis.call('ZREM', TIMERS, ARGV[i])

@@ -26,6 +26,7 @@ do
 
   local function of_facts(list)
     local steps, n = {}, 0
+    facts.open(list)
     if list.older then steps[1], n = {list.entered, list.value}, 1 end
     for i, one in ipairs(list) do steps[n + i] = {facts.instant_of(one.origin), one.value} end
     local found = timelines.of_steps(steps)
@@ -67,11 +68,14 @@ do
       local one = known(name).begins
       if one and (not begins or one > begins) then begins = one end
     end
+    -- What began before `begins` (it may be known since when) is what is so as of then.
+    local function instant_of(change)
+      return change and math.max(change[1], begins or change[1])
+    end
     for i, change in ipairs(changes) do
       states[change[3]] = change[4] and cjson.decode(change[4]) or nil
-      if not (changes[i + 1] and changes[i + 1][1] == change[1]) and not (begins and change[1] < begins) then
-        steps[#steps + 1] = {change[1], value_of(rule, states)}
-      end
+      local at = instant_of(change)
+      if instant_of(changes[i + 1]) ~= at then steps[#steps + 1] = {at, value_of(rule, states)} end
     end
     local found = timelines.of_steps(steps)
     found.begins = begins
@@ -79,11 +83,12 @@ do
   end
 
   -- What is known of a derived state's timeline from `begins` on may have begun earlier: since when is kept of what is
-  -- current. `is_cut`: the first interval began earlier, nobody knows when.
+  -- current, which may be another interval of it. `is_cut`: the first interval began earlier, nobody knows when.
   local function since_when(found, entered)
     local first = found[1]
     if not (found.begins and first and first[2] == found.begins) then return end
-    if first[3] or not entered then found.is_cut = true else first[2] = entered end
+    local is_known = not first[3] and entered and entered <= found.begins
+    if is_known then first[2] = entered else found.is_cut = true end
   end
 
   local function after(rule, active, now)
@@ -120,9 +125,9 @@ do
   end
 
   function timelines.timed(rule, set, now)
-    local active = set.runs['s' .. rule.name] or {}
+    local active = facts.runs(set, 's' .. rule.name)
     if rule.kind == 'after' then return after(rule, active, now) end
-    return within(rule, active, set.runs['u' .. rule.name] or {}, now)
+    return within(rule, active, facts.runs(set, 'u' .. rule.name), now)
   end
 
   -- A function from the name of a state to its timeline, which computes what is asked for, once; and what it has computed.
@@ -198,8 +203,8 @@ do
 
   function timelines.following(changed, entity_type)
     local names, is_changed = {}, {}
-    for name in pairs(changed) do
-      names[#names + 1], is_changed[name] = name, true
+    for _, name in ipairs(changed) do
+      if not is_changed[name] then names[#names + 1], is_changed[name] = name, true end
     end
     for _, rule in ipairs(rules_of.states[entity_type]) do
       for _, name in ipairs(rule.uses or {}) do
@@ -209,6 +214,29 @@ do
       end
     end
     return names
+  end
+
+  -- Activity at an instant that changes no timeline, as most does: it lies in the last run, or moves its end or begins another
+  -- before its time is up. False where it may change one; else the instant at which a timer is needed for it, or 0.
+  local function is_awaited(started, awaited, instant, now, gap)
+    for i = #started, 1, -1 do
+      local deadline = started[i][1] + gap
+      if awaited and deadline < awaited[1] then return false end -- what came before has settled it
+      if deadline <= now and started[i][1] <= instant then return true end
+    end
+    return false
+  end
+
+  function timelines.quiet_until(rule, set, name, instant, now)
+    local run, gap = facts.last_run(set, name), rule.gap
+    if run and instant < run[1] then return false end
+    if run and instant <= run[2] then return 0 end
+    if rule.kind == 'after' then return run and run[2] + gap > now and 0 end
+    if string.byte(name) == 115 then
+      if run and instant <= run[2] + gap then return 0 end
+      return instant + gap > now and instant + gap
+    end
+    return not is_awaited(facts.runs(set, 's' .. rule.name), run, instant, now, gap) and 0
   end
 
   -- The next instant after `now` at which a timed state changes if nothing happens; 0: none does.

@@ -85,10 +85,13 @@ do
     end
   end
 
-  function profiles.arm(slot, set, entity_type)
-    local due = timelines.due(set, entity_type, profiles.now)
+  function profiles.arm_at(slot, set, due)
     if due > 0 and (set.timer == 0 or due < set.timer) then
       set.timer, profiles.timers[slot], profiles.is_summed[slot] = due, due, true
     end
+  end
+
+  function profiles.arm(slot, set, entity_type)
+    profiles.arm_at(slot, set, timelines.due(set, entity_type, profiles.now))
   end
 end

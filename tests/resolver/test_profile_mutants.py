@@ -60,8 +60,8 @@ MUTANTS = {
     "facts of erased links stay": ("profiles.said[handle], profiles.is_said[handle] = false, true", ""),
     # what follows
     "what follows from a state is not told": (
-        "local names = sum and touched_states(one) or {}",
-        "local names = {}",
+        "local names, sorted = touched_states(loud, one.entity_type)",
+        "local names, sorted = loud, profiles.sorted({unpack(loud)})",
     ),
     "timers are not set": ("if due > 0 and (set.timer == 0", "if false and (set.timer == 0"),
     "timers go off before they are due": (
@@ -72,6 +72,21 @@ MUTANTS = {
         "        go_off(slot, from, to)\n        profiles.arm(slot,",
         "        go_off(slot, from, to)\n        local _ = (slot,",
     ),
+    # what changes nothing
+    "the same again, but earlier, changes nothing": (
+        "return last_value == value and last < instant",
+        "return last_value == value",
+    ),
+    "something else changes nothing": (
+        "return last_value == value and last < instant",
+        "return last < instant",
+    ),
+    "who is back from dormancy is not": ("return run and run[2] + gap > now and 0", "return run and 0"),
+    "what should have followed long ago is not told": (
+        "return instant + gap > now and instant + gap",
+        "return instant + gap",
+    ),
+    "what was awaited changes nothing": ("return not is_awaited(", "return 0 or not is_awaited("),
     # what is older
     "what is older is forgotten": (
         "    if not list.older then return list end\n",
@@ -82,12 +97,12 @@ MUTANTS = {
         "value, entered = one.value, 0 end",
     ),
     "a late fact is put behind what is older": (
-        "if list.older and facts.instant_of(origin)",
-        "if false and facts.instant_of(origin)",
+        "if list.older and instant <= facts.instant_of(list.last)",
+        "if false",
     ),
     "derived states begin with what is at hand": (
-        "if first[3] or not entered then found.is_cut = true else",
-        "if true then found.is_cut = true else",
+        "local is_known = not first[3] and entered",
+        "local is_known = false",
     ),
     "since when is not kept": (
         "if facts.has_older(sum) then timelines.note_current",

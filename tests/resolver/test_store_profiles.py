@@ -240,6 +240,56 @@ def test_activity_at_the_very_instant_prevents_it(client: "redis.Redis") -> None
     pair.agree()
 
 
+WAITING = Rules.from_data(
+    {
+        "states": {
+            "setup": {
+                "of": "person",
+                "values": ["abandoned"],
+                "within": {
+                    "duration": "4s",
+                    "value": "abandoned",
+                    "since": {"events": ["installed"]},
+                    "until": {"events": ["reported"]},
+                },
+            }
+        }
+    }
+)
+
+
+def test_what_is_awaited_has_a_timer_from_the_first_event_on(client: "redis.Redis") -> None:
+    """Though that event changes no timeline; nor does one that comes in time, or repeats the start."""
+    pair = Pair(client, rules=WAITING)
+    pair.learn([said(1, who("user_id=a"), name="installed"), said(2, who("user_id=b"), name="installed")])
+    pair.learn([said(3, who("user_id=a"), name="reported"), said(4, who("user_id=b"), name="installed")])
+    pair.agree()
+    assert states(pair) == []
+    pair.tick(60 * S)
+    assert [one[:2] for one in states(pair)] == [("entered", "setup")]
+    pair.agree()
+
+
+def test_ordinary_activity_stores_no_more_than_its_end(client: "redis.Redis") -> None:
+    """The hundredth page view leaves records as large as the second did, one timer, and says nothing."""
+    pair = Pair(client, rules=DEFAULTS)
+    pair.learn([said(1, who("user_id=a")), said(2, who("user_id=a"))])
+    before = sizes(pair), len(pair.told)
+    pair.learn([said(second, who("user_id=a")) for second in range(3, 100)])
+    assert (sizes(pair), len(pair.told)) == before
+    pair.tick(50 * S)  # the timer of the first one: it finds that time is not up, and is set again
+    assert (sizes(pair), len(pair.told)) == before
+    pair.tick(102 * S)
+    assert states(pair)[-2:] == [("entered", "mood", "dormant"), ("entered", "worry", "some")]
+    pair.agree()
+
+
+def sizes(pair: Pair) -> list[int]:
+    """How large the records of facts are, and how many timers are set."""
+    records: Any = [*pair.client.hvals(pair.keys.said), *pair.client.hvals(pair.keys.profiles)]
+    return [*map(len, records), pair.client.zcard(pair.keys.timers)]
+
+
 def test_now_never_falls(client: "redis.Redis") -> None:
     """A clock that is put back an hour does no harm: time stands still until it has caught up."""
     pair = Pair(client, rules=DEFAULTS)
@@ -309,6 +359,40 @@ def test_a_late_fact_corrects_no_more_than_it_changes(
     pair.learn([paying(3, "late", "user_id=a", at=100)])
     found = [one for one in told(pair, StateCorrected) if one.state_name == "paying"]
     assert [(one.replaced.state_entered_at[17:19], len(one.intervals)) for one in found] == [("02", 3)]
+    pair.agree()
+
+
+def test_what_follows_from_a_derived_state_ends_with_it(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where both have begun before what the record still holds of the facts."""
+    kept_short(monkeypatch)
+    pair = Pair(client, rules=DEFAULTS)
+    pair.learn([paying(1, "late", "user_id=a")])
+    for second, seats in enumerate([2, 5, 4, 1], 2):
+        number = {"name": "seats", "value": seats}
+        pair.learn([said(second, who("user_id=a"), name="seated", measurements=[number])])
+        pair.agree()
+    assert quiet(pair, "paying", "seats")[2:] == [
+        ("exited", "alarm", "on"),
+        ("exited", "worry", "high"),
+        ("entered", "worry", "some"),
+    ]
+
+
+def test_what_one_instant_says_last_counts_for_what_follows_from_it(
+    client: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A derived state that changes with the first word and back with the last keeps since when it was so."""
+    kept_short(monkeypatch)
+    pair = Pair(client, rules=DEFAULTS)
+
+    def seated(second: int, seats: int, source: str = "test") -> Any:
+        number = {"name": "seats", "value": seats}
+        return said(second, who("user_id=a"), name="seated", measurements=[number], source=source)
+
+    pair.learn([paying(1, "late", "user_id=a"), seated(2, 0), seated(3, 1), seated(4, 0)])
+    pair.learn([seated(6, 2, source="a"), seated(6, 1, source="b")])
     pair.agree()
 
 
