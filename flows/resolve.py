@@ -155,7 +155,8 @@ class Work:
             (message,) = read.taken.messages
             command = self._operations.command(read.operation, message.ingested_at_ms, linker.living)
         evidence, facts = linker.evidence(read.events), linker.facts(read.events)
-        return Batch(read.taken.moves, evidence, command, linker.rules.version, facts)
+        recent = linker.recent(read.events, evidence)
+        return Batch(read.taken.moves, evidence, command, linker.rules.version, facts, recent)
 
     def apply(self, linked: Linked) -> Linked | None:
         """The one atomic call. A refusal is ordinary: drop the batch and go on where the store stands."""

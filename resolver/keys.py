@@ -225,6 +225,11 @@ class Keys:
         return self._key("timelines")
 
     @property
+    def recent(self) -> str:
+        """HASH link handle -> the last events that name the link's entity, for people to look at."""
+        return self._key("recent")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -251,6 +256,7 @@ class Keys:
             self.timers,
             self.unsummed,
             self.timelines,
+            self.recent,
         ]
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from resolver.packing import Part, pack_member, pack_shape
+from resolver.recent import Recent
 from resolver.said import Mentioned, Packer
 from resolver.store import Command, Evidence, Shape
 from schemas.events import Event, Participant
@@ -21,11 +22,12 @@ class Linker:
     A participant's identifiers that a guard leaves over form a link; a participant left with none forms no
     link, which is no error. What an identifier set looks like to the store is remembered for the last
     200,000 sets, because visitors come back. Of erased identifiers it knows those that the store has told it
-    of (`learn`): the store asks about every other one before it takes a link that names it.
+    of (`learn`): the store asks about every other one before it takes a link that names it. `recent_events`:
+    how many events a link remembers.
     """
 
-    def __init__(self, keyring: Keyring, rules: Rules | None = None) -> None:
-        self._keyring, self.rules = keyring, rules or Rules()
+    def __init__(self, keyring: Keyring, rules: Rules | None = None, recent_events: int = 0) -> None:
+        self._keyring, self.rules, self._recent_events = keyring, rules or Rules(), recent_events
         self._erased: dict[bytes, bytes] = {}
         self._packer = Packer(self.rules)
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
@@ -33,7 +35,7 @@ class Linker:
 
     def under(self, rules: Rules) -> "Linker":
         """The same under other rules. What it was told of erased identifiers goes along."""
-        other = Linker(self._keyring, rules)
+        other = Linker(self._keyring, rules, self._recent_events)
         other.learn(self._erased)
         return other
 
@@ -130,6 +132,22 @@ class Linker:
             mentioned = [Mentioned(one, shape) for one, shape in shapes if shape is not None]
             found += self._packer.messages(event, mentioned)
         return tuple(found)
+
+    def recent(self, events: Iterable[Event], evidence: Iterable[Evidence]) -> tuple[bytes, ...]:
+        """What each of the links is to remember of the events, packed; nothing if nothing is remembered."""
+        if not self._recent_events:
+            return ()
+        found = Recent(self._recent_events)
+        for event in events:
+            roles: dict[bytes, list[str]] = {}
+            for participant in event.participants:
+                shape = self._shape_at(participant, event.position)
+                if shape is not None:
+                    named = roles.setdefault(shape.handle, [])
+                    if participant.role is not None and participant.role not in named:
+                        named.append(participant.role)
+            found.add(event, roles)
+        return tuple(found.record(one.shape.handle) for one in evidence)
 
     def _shape_at(self, participant: Participant, position: bytes) -> Shape | None:
         """The link that a participant of an event at this position is evidence of."""

@@ -50,4 +50,5 @@ redis.call('HLEN', profiles.PROFILES)
 redis.call('HLEN', profiles.STAFF)
 redis.call('ZCARD', profiles.TIMERS)
 redis.call('HLEN', profiles.TIMELINES)
+redis.call('HLEN', KEYS[24])
 profiles.has_unsummed = redis.call('HLEN', profiles.UNSUMMED) > 0
