@@ -226,7 +226,7 @@ class Keys:
 
     @property
     def recent(self) -> str:
-        """HASH link handle -> the last events that name the link's entity, for people to look at."""
+        """HASH link handle, or that and `-` -> the last events that name the link, and those before."""
         return self._key("recent")
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from resolver.packing import Part, pack_member, pack_shape
 from resolver.recent import Recent
@@ -14,6 +15,17 @@ from schemas.rules import Rules
 from schemas.synonyms import PREVIOUS, synonyms
 
 _REMEMBERED = 200_000
+_Mentioning: TypeAlias = tuple[Event, list[Mentioned]]
+
+
+class Learned(NamedTuple):
+    """What a batch of events says: the links it is evidence of, what it says of them besides, and what they
+    are to remember of the events themselves. As `Batch` wants them.
+    """
+
+    evidence: tuple[Evidence, ...]
+    facts: tuple[bytes, ...]
+    recent: tuple[bytes, ...]
 
 
 class Linker:
@@ -103,56 +115,63 @@ class Linker:
         ]
         return self._packed(parts)
 
+    def batch(self, events: Iterable[Event]) -> Learned:
+        """What a batch of events says."""
+        mentioned = self._mentioned(events)
+        evidence = _evidence(mentioned)
+        return Learned(evidence, self._facts(mentioned), self._recent(mentioned, evidence))
+
     def evidence(self, events: Iterable[Event]) -> tuple[Evidence, ...]:
         """The distinct links of the events, each with its lowest position and last instant, in log order.
 
         Order: by (log position, link key), which is the order in which the store applies them.
         """
-        found: dict[bytes, Evidence] = {}
-        for event in events:
-            position, last_ms = event.position, event.ingested_at_ms
-            for participant in event.participants:
-                shape = self._shape_at(participant, position)
-                if shape is None:
-                    continue
-                known = found.get(shape.handle)
-                if known is None:
-                    found[shape.handle] = Evidence(shape, position, last_ms)
-                elif last_ms > known.last_ms or position < known.first:
-                    found[shape.handle] = Evidence(
-                        shape, min(position, known.first), max(last_ms, known.last_ms)
-                    )
-        return tuple(sorted(found.values(), key=_log_order))
+        return _evidence(self._mentioned(events))
 
     def facts(self, events: Iterable[Event]) -> tuple[bytes, ...]:
         """What the events say of those links besides, packed, in log order."""
+        return self._facts(self._mentioned(events))
+
+    def _facts(self, mentioned: Iterable[_Mentioning]) -> tuple[bytes, ...]:
         found: list[bytes] = []
-        for event in sorted(events, key=_position):
-            shapes = ((one, self._shape_at(one, event.position)) for one in event.participants)
-            mentioned = [Mentioned(one, shape) for one, shape in shapes if shape is not None]
-            found += self._packer.messages(event, mentioned)
+        for event, those in mentioned:
+            found += self._packer.messages(event, those)
         return tuple(found)
 
-    def recent(self, events: Iterable[Event], evidence: Iterable[Evidence]) -> tuple[bytes, ...]:
+    def _recent(self, mentioned: Iterable[_Mentioning], evidence: Iterable[Evidence]) -> tuple[bytes, ...]:
         """What each of the links is to remember of the events, packed; nothing if nothing is remembered."""
         if not self._recent_events:
             return ()
         found = Recent(self._recent_events)
-        for event in events:
-            roles: dict[bytes, list[str]] = {}
-            for participant in event.participants:
-                shape = self._shape_at(participant, event.position)
-                if shape is not None:
-                    named = roles.setdefault(shape.handle, [])
-                    if participant.role is not None and participant.role not in named:
-                        named.append(participant.role)
-            found.add(event, roles)
-        return tuple(found.record(one.shape.handle) for one in evidence)
+        for event, those in mentioned:
+            found.add(event, those)
+        return tuple([found.message(one.shape.handle) for one in evidence])
+
+    def _mentioned(self, events: Iterable[Event]) -> list[_Mentioning]:
+        """The events in log order, each with its participants that are evidence of a link."""
+        found = []
+        for event in sorted(events, key=_position):
+            shapes = [(one, self._shape_at(one, event.position)) for one in event.participants]
+            found.append((event, [Mentioned(one, shape) for one, shape in shapes if shape is not None]))
+        return found
 
     def _shape_at(self, participant: Participant, position: bytes) -> Shape | None:
         """The link that a participant of an event at this position is evidence of."""
         shape = self._shape(participant.identifiers)
         return self._living_shape(shape, position) if shape is not None and self._erased else shape
+
+
+def _evidence(mentioned: Iterable[_Mentioning]) -> tuple[Evidence, ...]:
+    found: dict[bytes, Evidence] = {}
+    for event, those in mentioned:
+        position, last_ms = event.position, event.ingested_at_ms
+        for _, shape in those:
+            known = found.get(shape.handle)
+            if known is None:
+                found[shape.handle] = Evidence(shape, position, last_ms)
+            elif last_ms > known.last_ms or position < known.first:
+                found[shape.handle] = Evidence(shape, min(position, known.first), max(last_ms, known.last_ms))
+    return tuple(sorted(found.values(), key=_log_order))
 
 
 def _position(event: Event) -> bytes:

@@ -15,6 +15,7 @@ from itertools import islice
 from struct import Struct
 
 from resolver.packing import INSTANT_BYTES, Cursor, pack_instant, unpack_instant
+from resolver.said import Mentioned
 from resolver.store import RecentEvent
 from schemas.events import Event, Measurement
 
@@ -23,7 +24,6 @@ MOST = 1_000
 MOST_OF_ONE = 5
 """So many roles and so many measurements of one event are kept, the first ones."""
 
-_HEAD = Struct(">HI")
 _LENGTH = Struct(">H")
 _KINDS = 10_000
 
@@ -36,28 +36,35 @@ class Recent:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._of_link: dict[bytes, dict[bytes, bytes]] = {}
+        self._of_link: dict[bytes, list[bytes]] = {}
 
-    def add(self, event: Event, roles: Mapping[bytes, Sequence[str]]) -> None:
-        """Remember an event with each of the links that it names, by handle, in these roles."""
-        key = f"{event.source}\0{event.event_id}".encode()
-        head = pack_instant(event.occurred_at_ms) + key + b"\0"
-        for handle, named in roles.items():
-            text = head + _said(event, tuple(named[:MOST_OF_ONE]))
-            of_link = self._of_link.setdefault(handle, {})
-            of_link[key] = max(text, of_link.get(key, text))
+    def add(self, event: Event, mentioned: Iterable[Mentioned]) -> None:
+        """Remember an event with each of the links that it names."""
+        head = pack_instant(event.occurred_at_ms) + f"{event.source}\0{event.event_id}\0".encode()
+        for handle, roles in _roles(mentioned).items():
+            self._of_link.setdefault(handle, []).append(head + _said(event, roles))
 
-    def record(self, handle: bytes) -> bytes:
-        """What there is of a link, as a record of the store."""
-        return pack_recent(sorted(self._of_link.get(handle, {}).values())[-self._most :])
+    def message(self, handle: bytes) -> bytes:
+        """What there is of a link, as the store reads it."""
+        texts = self._of_link[handle]
+        if len(texts) > 1:
+            texts = sorted(_each_once(texts))[-self._most :]
+        return pack_recent(texts)
 
 
-def pack_recent(texts: Sequence[bytes]) -> bytes:
-    """A record of the recent hash, from what is said of each event, in order; empty for none."""
-    if not texts:
-        return b""
-    sized = [_LENGTH.pack(len(text)) + text for text in texts]
-    return _HEAD.pack(len(sized), sum(map(len, sized)) - len(sized[-1])) + b"".join(sized)
+def _roles(mentioned: Iterable[Mentioned]) -> Mapping[bytes, tuple[str, ...]]:
+    """In which roles an event names each link, by handle."""
+    found: dict[bytes, tuple[str, ...]] = {}
+    for participant, shape in mentioned:
+        known, role = found.get(shape.handle, ()), participant.role
+        is_new = role is not None and role not in known and len(known) < MOST_OF_ONE
+        found[shape.handle] = (*known, role) if role is not None and is_new else known
+    return found
+
+
+def pack_recent(texts: Iterable[bytes]) -> bytes:
+    """A record of the recent hash, from what is said of each event."""
+    return b"".join([_LENGTH.pack(len(text)) + text for text in texts])
 
 
 def _said(event: Event, roles: tuple[str, ...]) -> bytes:
@@ -80,13 +87,16 @@ def _packed(said: Sequence[object]) -> bytes:
 
 
 def texts_of(record: bytes) -> list[bytes]:
-    """What is said of each event in a record, in order."""
-    cursor = Cursor(record)
-    cursor.take(_HEAD.size)
-    found = []
+    """What is said of each event in a record."""
+    cursor, found = Cursor(record), []
     while cursor.more():
         found.append(cursor.sized())
     return found
+
+
+def _each_once(texts: Iterable[bytes]) -> Iterable[bytes]:
+    """Of several messages about one event the last."""
+    return {event_key(text): text for text in sorted(texts)}.values()
 
 
 def event_key(text: bytes) -> bytes:
@@ -102,7 +112,7 @@ def newest(records: Iterable[bytes], most: int) -> tuple[RecentEvent, ...]:
     """The last events of an entity, oldest first, from the records of its links."""
     last: dict[bytes, bytes] = {}
     roles: dict[tuple[bytes, bytes], dict[str, None]] = {}
-    for text in sorted({text for record in records for text in texts_of(record)}):
+    for text in sorted({text for record in records for text in _each_once(texts_of(record))}):
         key = event_key(text)
         last[key] = text
         roles.setdefault((key, text[:INSTANT_BYTES]), {}).update(dict.fromkeys(_unpacked(text).roles))

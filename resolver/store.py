@@ -74,8 +74,8 @@ class Batch:
 
     An operator event is a batch of its own: the move of the control partition, and one command. `rules` is
     the version of the rules that it was made under; empty for those of the store. `facts` are what the events
-    say of the links' entities, packed by `Linker.facts`, in log order; `recent` is what the links remember of
-    the events themselves, by `Linker.recent`, one for each link of the evidence, or nothing.
+    say of the links' entities, packed, in log order; `recent` is what the links remember of the events
+    themselves, one for each link of the evidence, or nothing. `Linker.batch` makes all three.
     """
 
     moves: tuple[Move, ...]

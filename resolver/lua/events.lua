@@ -3,7 +3,7 @@
 -- KEYS   1 nodes 2 slots 3 chunks 4 moving 5 meta 6 profiles 7 unsummed 8 said 9 staff 10 links 11 recent (HASH each)
 -- ARGV   1 identifier key  2 most identifiers of the entity, and most of their links, that are looked at
 -- Reply  false when no entity has it, or {1 if these are all that there are, else 0, then of each link with recent events:
---          its record (`recent`), and {identifier key, node record, '1' if it is this entity's or '', ... of each identifier
+--          its records (`recent`) as one, and {identifier key, node record, '1' if it is this entity's or '', ... of each identifier
 --          in the graph}, empty where all of them are this entity's}
 -- Cost   linear in the identifiers and links that are looked at
 local LINKS, RECENT, most = KEYS[10], KEYS[11], tonumber(ARGV[2])
@@ -46,11 +46,13 @@ end
 local entity = parse_slot(entities[slot])
 local members, is_whole = first_of(entity.members, entity.older, most)
 local handles, is_all = links_of(members)
-local records, links = fetch(RECENT, handles), fetch(LINKS, handles)
+local lately, links, fields = fetch(RECENT, handles), fetch(LINKS, handles), {}
+for i, handle in ipairs(handles) do fields[i] = handle .. '-' end
+local before_that = fetch(RECENT, fields)
 local reply = {is_whole and is_all and 1 or 0}
 for i, handle in ipairs(handles) do
-  if records[i] and links[i] then
-    reply[#reply + 1] = records[i]
+  if links[i] and (lately[i] or before_that[i]) then
+    reply[#reply + 1] = (before_that[i] or '') .. (lately[i] or '')
     reply[#reply + 1] = in_question(keys_of(handle, links[i]))
   end
 end

@@ -34,7 +34,7 @@ for _, entry in ipairs(entries) do
   if what == 'c' then redis.call('HDEL', CHUNKS, rest) end
   if what == 'l' then
     redis.call('HDEL', LINKS, rest)
-    redis.call('HDEL', RECENT, rest)
+    redis.call('HDEL', RECENT, rest, rest .. '-')
     forget_facts(SAID, rest)
     redis.call('HDEL', SUSPENDED, rest)
   end

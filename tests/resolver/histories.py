@@ -285,8 +285,8 @@ class Pair:
         self._publish()
 
     def _batch(self, moves: tuple[Move, ...], events: Sequence[Event]) -> Batch:
-        evidence, facts = self._linker.evidence(events), self._linker.facts(events)
-        return Batch(moves, evidence, facts=facts, recent=self._linker.recent(events, evidence))
+        learned = self._linker.batch(events)
+        return Batch(moves, learned.evidence, facts=learned.facts, recent=learned.recent)
 
     def operate(self, command: Command) -> None:
         """Give an operator event to all three."""
