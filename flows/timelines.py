@@ -18,6 +18,7 @@ from schemas.transitions import Interval, NamedTrait
 
 _MOST_ROWS: Final = 30  # of a list on a page
 _MOST_HAPPENINGS: Final = 100
+_MOST_NUMBERS: Final = 2  # of an event on a page
 
 
 class _Happening(NamedTuple):
@@ -42,7 +43,8 @@ def _happenings(found: Timeline) -> list[_Happening]:
 def _of_events(found: Timeline) -> Iterator[_Happening]:
     for one in found.recent.events:
         by = click.style(f"by {harmless(one.source)} {harmless(one.event_id)}", dim=True)
-        words = [click.style(harmless(short(one.event_name)), bold=True), *map(_number, one.measurements)]
+        numbers = [each for each in one.measurements if each.value][:_MOST_NUMBERS]
+        words = [click.style(harmless(short(one.event_name)), bold=True), *map(_number, numbers)]
         roles = [f"as {harmless(short(', '.join(one.roles)))}"] if one.roles else []
         yield _Happening(one.occurred_at, " ".join([*words, *roles, by]), _event_as_json(one))
 
