@@ -84,7 +84,12 @@ class Sender:
     def recall(self) -> None:
         """Something that waited was taken back: look again what is there."""
         with self._turn:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        if self._ready:
             self._ready.clear()
+            self._next_look = 0.0
 
     def finish(self, deadline: float) -> None:
         """Wait until nothing is in hand: or what was just delivered would be sent again."""
@@ -133,7 +138,7 @@ class Sender:
         with self._turn:
             pause_s = self._pause()
             if pause_s > 0:
-                self._ready.clear()
+                self._put_back()
                 self._turn.wait(pause_s)
                 return None
             if not self._ready:
@@ -159,14 +164,17 @@ class Sender:
         return held_s if self._ready else max(held_s, self._next_look - time.monotonic())
 
     def _look(self) -> None:
-        """Read what is due and in nobody's hands: several at once, for each call costs as much as sending."""
-        due = self._due(len(self._in_flight) + _AT_ONCE)
+        """Read what is due and in nobody's hands: several at once, for each call costs as much as sending. If
+        that is all, there is nothing to look for until something comes or falls due.
+        """
+        most = len(self._in_flight) + _AT_ONCE
+        due = self._due(most)
         ids = [one for one in due if one not in self._in_flight]
         self._ready.extend(self._deliveries.notices(self._name, ids))
+        if len(due) < most:
+            self._next_look = time.monotonic() + _LOOK_S
         if self._ready:
             self._turn.notify_all()
-        else:
-            self._next_look = time.monotonic() + _LOOK_S
 
     def _due(self, most: int) -> list[str]:
         return self._deliveries.due(self._name, _now_ms(), most)
@@ -203,7 +211,6 @@ class Sender:
     def _let_go(self, ids: set[str]) -> None:
         with self._turn:
             self._in_flight -= ids
-            self._next_look = 0.0
             self._turn.notify()
 
     def _judge(self, notice: Notice, outcome: Outcome) -> Attempt:
