@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 import redis
 
+from resolver import redis_store
 from resolver.facts import Mention
 from resolver.profiles import Origin
 from resolver.reference import LinkKey, _Resolution
 from resolver.store import RecentEvent
+from schemas.errors import StoreCorrupt
 from schemas.events import Event, Measurement, Participant
 from schemas.identifiers import parse_entity_id
 from schemas.rules import Rules
@@ -243,14 +245,15 @@ def test_a_duplicate_shows_once(pair: Pair) -> None:
     assert happened(pair, "user_id=u") == ["e1", "e2"]
 
 
-def test_what_is_kept_does_not_grow(pair: Pair) -> None:
+def test_what_is_kept_does_not_grow(client: "redis.Redis") -> None:
     """The thousandth page view takes the place of another."""
-    lengths = set()
-    for n in range(100, 1000):
+    pair = Pair(client, recent_events=20)
+    sizes = []
+    for n in range(1000, 1300):
         pair.learn([visit(n, "user_id=u")])
-        lengths.add(sum(map(len, pair.client.hvals(pair.keys.recent))))
-        assert happened(pair, "user_id=u") == [f"e{one}" for one in range(max(100, n - 2), n + 1)]
-    assert max(lengths) < 500
+        sizes.append(sum(map(len, pair.client.hvals(pair.keys.recent))))
+        assert happened(pair, "user_id=u") == [f"e{one}" for one in range(max(1000, n - 19), n + 1)]
+    assert max(sizes[200:]) == max(sizes[50:200]) < 1500
     pair.agree()
 
 
@@ -314,3 +317,70 @@ def test_what_is_cut_at_the_limit_says_so(client: "redis.Redis") -> None:
     assert (found.is_whole, found.is_complete, len(found.events)) == (False, False, 2)
     whole = pair.store.recent_events(key_of("user_id=u"))
     assert (whole.is_whole, [one.event_id for one in whole.events]) == (True, ["e98", "e99"])
+
+
+# the tests would notice
+
+MUTANTS = {
+    "what came before is forgotten": ("united(before_that[handle], texts)", "united('', texts)"),
+    "late ones go behind newer ones": ("not before(last, text)", "false"),
+    "a duplicate is another event": ("find(record, key, 1, true) then", "false then"),
+    "the first word on an event stays": ("before(last_of[key], text) then", "false then"),
+    "the newest go": ("for i = math.max(1, #found - most_recent + 1), #found", "for i = 1, most_recent"),
+    "what remains of a link has no events": ("else inherit() end", "end"),
+    "events of erased links stay": ("ipairs(gone_links) do\n      recent", "ipairs({}) do\n      recent"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutant_is_noticed(client: "redis.Redis", monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    """Break a line of the Lua, and some small history has other events than it should."""
+    whole, broken = MUTANTS[mutant]
+    script = redis_store.script
+
+    def mutated(*parts: str) -> str:
+        text = script(*parts)
+        assert "recent" not in parts or text.count(whole) == 1, (
+            "the line is no longer there: renew the mutant"
+        )
+        return text.replace(whole, broken)
+
+    monkeypatch.setattr(redis_store, "script", mutated)
+    Pair(client)  # raises where the mutant is to be renewed
+    assert not is_right(client)
+
+
+def test_the_whole_script_is_right(client: "redis.Redis") -> None:
+    """The same histories find nothing in the script as it is."""
+    assert is_right(client)
+
+
+def is_right(client: "redis.Redis") -> bool:
+    """Whether everybody has the right events in some histories."""
+    try:
+        for seed in range(16):
+            _visited(client, random.Random(seed))
+    except (AssertionError, StoreCorrupt, redis.ResponseError):
+        return False
+    return True
+
+
+def _visited(client: "redis.Redis", draw: random.Random) -> None:
+    """Visits under two names and both, mostly in order; then a rule blocks one, or somebody is erased."""
+    most, share_odd = draw.choice([MOST, 30]), draw.choice([0.03, 0.2])
+    pair, events = ChangingPair(client, recent_events=most), list[Event]()
+    for number in range(draw.randrange(160)):
+        names = draw.choice(3 * [["user_id=u"]] + [["email=a@b.test"], ["user_id=u", "email=a@b.test"]])
+        is_odd = draw.random() < share_odd
+        again, second = draw.randrange(number + 1), draw.choice([number, draw.randrange(number + 1)])
+        visited = visit(again, *names, second=second) if is_odd else visit(number, *names)
+        events.append(visited)
+        pair.learn([visited])
+        if number % 15 == 0:
+            agree(pair, events, most)
+    if draw.random() < 0.5:
+        pair.change(changed_rules(email={"blocked": {"exact": ["a@b.test"]}}))
+        pair.settle()
+    else:
+        pair.say(Said("erase", ("user_id=u",)))
+    agree(pair, events, most)
