@@ -65,7 +65,7 @@ class Sender:
         self._next_look = 0.0
         self._is_known = False
         self._is_disabled = False
-        self.delivered = 0
+        self.delivered = self.looks = 0
 
     def start(self) -> None:
         """Send until the run ends."""
@@ -75,10 +75,18 @@ class Sender:
                 target=self._send, args=(sink_of(self._endpoint),), name=name, daemon=True
             ).start()
 
-    def wake(self) -> None:
-        """Something new waits."""
+    def wake(self, notices: Sequence[Notice] = (), looks: int = -1) -> None:
+        """Something new waits: these, or what the store has.
+
+        `looks`: how often the store had been asked before they were enqueued. If it was not asked since, and
+        all else that is due is in hand, they are taken as they are.
+        """
         with self._turn:
-            self._next_look = 0.0
+            is_all_in_hand = looks == self.looks and time.monotonic() < self._next_look
+            if is_all_in_hand and len(notices) <= _AT_ONCE - len(self._ready):
+                self._ready.extend(notices)
+            else:
+                self._next_look = 0.0
             self._turn.notify_all()
 
     def recall(self) -> None:
@@ -167,6 +175,7 @@ class Sender:
         """Read what is due and in nobody's hands: several at once, for each call costs as much as sending. If
         that is all, there is nothing to look for until something comes or falls due.
         """
+        self.looks += 1
         most = len(self._in_flight) + _AT_ONCE
         due = self._due(most)
         ids = [one for one in due if one not in self._in_flight]
