@@ -12,9 +12,11 @@
             print(trait.name, trait.value, trait.source)
         for name, timeline in known.timelines.items():
             print(name, timeline[-1].state_value, timeline[-1].state_exited_at)
+        for event in nexus.timeline("person", "email=ada@acme.example").recent.events:
+            print(event.occurred_at, event.event_name, event.roles)
 
-Reads only. Each call sees whole batches, never half of one; what takes several reads (`why`, `quarantine`,
-`export`) may see different batches in each.
+Reads only. Each call sees whole batches, never half of one; what takes several reads (`why`, `timeline`,
+`quarantine`, `export`) may see different batches in each.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ from resolver.explain import LIMIT, Glued, Outside, Why, glued, why
 from resolver.judge import Edge
 from resolver.keys import Keys
 from resolver.neighbours import RedisNeighbours
-from resolver.store import Change, Entity, StoredProfile
+from resolver.store import NO_EVENTS, Change, Entity, RecentEvents, StoredProfile
 from schemas.errors import BadValue, SettingsError
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, parse_entity_id
@@ -112,13 +114,15 @@ class Timeline:
     """One person or group as people want to read it: what is known now, and what it has been through.
 
     `profile` is None for an identifier that is nobody's now: `history` says why. `names` are of the groups
-    and persons that its memberships are of, by id.
+    and persons that its memberships are of, by id. `recent` are the last events in which it took part itself,
+    as many as the store keeps (`recent_events` in the settings).
     """
 
     entity_type: EntityType
     profile: StoredProfile | None
     history: History
     names: Mapping[str, NamedIdentifier]
+    recent: RecentEvents = NO_EVENTS
 
 
 class Taken(NamedTuple):
@@ -241,7 +245,8 @@ class Nexus:
         ids = {one.group_id if entity_type == "person" else one.person_id for one in found.memberships}
         keys = {parse_entity_id(one)[1]: one for one in ids}
         names = {keys[key]: name for key, name in self._graph.names(list(keys)).items()}
-        return Timeline(entity_type, found, self.history(found.entity.entity_id), names)
+        recent = self._parts.store.recent_events(asked.key, limit)
+        return Timeline(entity_type, found, self.history(found.entity.entity_id), names, recent)
 
     # what happened to an id
 

@@ -272,6 +272,7 @@ class Work:
     def enqueue(self, matched: Matched) -> Matched | None:
         """Takes back what was erased, and moves the cursor with everything that waits from now on."""
         moved: list[bool] = []
+        looks = {name: sender.looks for name, sender in self._senders.items()}
 
         def write() -> None:
             if matched.erased:
@@ -291,7 +292,7 @@ class Work:
         for name, post in matched.posts.items():
             self.enqueued += len(post.notices)
             if post.notices:
-                self._senders[name].wake()
+                self._senders[name].wake(post.notices, looks[name])
         return matched
 
     def _is_in(self, steps: Sequence[Step]) -> bool:

@@ -154,8 +154,15 @@ class Work:
         if read.operation is not None and self._operations is not None and read.operation.rules is None:
             (message,) = read.taken.messages
             command = self._operations.command(read.operation, message.ingested_at_ms, linker.living)
-        evidence, facts = linker.evidence(read.events), linker.facts(read.events)
-        return Batch(read.taken.moves, evidence, command, linker.rules.version, facts)
+        learned = linker.batch(read.events)
+        return Batch(
+            read.taken.moves,
+            learned.evidence,
+            command,
+            linker.rules.version,
+            learned.facts,
+            learned.recent,
+        )
 
     def apply(self, linked: Linked) -> Linked | None:
         """The one atomic call. A refusal is ordinary: drop the batch and go on where the store stands."""

@@ -65,7 +65,7 @@ class Sender:
         self._next_look = 0.0
         self._is_known = False
         self._is_disabled = False
-        self.delivered = 0
+        self.delivered = self.looks = 0
 
     def start(self) -> None:
         """Send until the run ends."""
@@ -75,16 +75,29 @@ class Sender:
                 target=self._send, args=(sink_of(self._endpoint),), name=name, daemon=True
             ).start()
 
-    def wake(self) -> None:
-        """Something new waits."""
+    def wake(self, notices: Sequence[Notice] = (), looks: int = -1) -> None:
+        """Something new waits: these, or what the store has.
+
+        `looks`: how often the store had been asked before they were enqueued. If it was not asked since, and
+        all else that is due is in hand, they are taken as they are.
+        """
         with self._turn:
-            self._next_look = 0.0
+            is_all_in_hand = looks == self.looks and time.monotonic() < self._next_look
+            if is_all_in_hand and len(notices) <= _AT_ONCE - len(self._ready):
+                self._ready.extend(notices)
+            else:
+                self._next_look = 0.0
             self._turn.notify_all()
 
     def recall(self) -> None:
         """Something that waited was taken back: look again what is there."""
         with self._turn:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        if self._ready:
             self._ready.clear()
+            self._next_look = 0.0
 
     def finish(self, deadline: float) -> None:
         """Wait until nothing is in hand: or what was just delivered would be sent again."""
@@ -133,7 +146,7 @@ class Sender:
         with self._turn:
             pause_s = self._pause()
             if pause_s > 0:
-                self._ready.clear()
+                self._put_back()
                 self._turn.wait(pause_s)
                 return None
             if not self._ready:
@@ -159,14 +172,18 @@ class Sender:
         return held_s if self._ready else max(held_s, self._next_look - time.monotonic())
 
     def _look(self) -> None:
-        """Read what is due and in nobody's hands: several at once, for each call costs as much as sending."""
-        due = self._due(len(self._in_flight) + _AT_ONCE)
+        """Read what is due and in nobody's hands: several at once, for each call costs as much as sending. If
+        that is all, there is nothing to look for until something comes or falls due.
+        """
+        self.looks += 1
+        most = len(self._in_flight) + _AT_ONCE
+        due = self._due(most)
         ids = [one for one in due if one not in self._in_flight]
         self._ready.extend(self._deliveries.notices(self._name, ids))
+        if len(due) < most:
+            self._next_look = time.monotonic() + _LOOK_S
         if self._ready:
             self._turn.notify_all()
-        else:
-            self._next_look = time.monotonic() + _LOOK_S
 
     def _due(self, most: int) -> list[str]:
         return self._deliveries.due(self._name, _now_ms(), most)
@@ -203,7 +220,6 @@ class Sender:
     def _let_go(self, ids: set[str]) -> None:
         with self._turn:
             self._in_flight -= ids
-            self._next_look = 0.0
             self._turn.notify()
 
     def _judge(self, notice: Notice, outcome: Outcome) -> Attempt:

@@ -27,6 +27,7 @@ from pydantic import (
 from flows.notices import Notifications
 from flows.section import Section
 from resolver.keys import Keys
+from resolver.recent import MOST
 from schemas.errors import SettingsError, WrongRule
 from schemas.identifiers import Keyring
 from schemas.rules import SECTIONS, Rules
@@ -145,6 +146,7 @@ class Settings(Section):
     outbox_limit: int = Field(
         1_000_000, ge=1, description="unpublished transitions above which the stream waits"
     )
+    recent_events: int = Field(20, ge=0, le=MOST, description="events that are remembered of each link")
     stall_alarm_s: float = Field(60, gt=0, description="seconds without progress after which a run warns")
     group: str | None = Field(None, description="consumer group; default nexus-NAMESPACE")
     redis: Redis = Redis()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final, NamedTuple
 
 import click
@@ -11,12 +11,14 @@ from flows.client import Timeline
 from flows.explaining import absence_as_json, absence_for_people
 from flows.showing import change_as_json, entity_as_json, entity_for_people, sentence
 from flows.words import harmless, heading, moment, short
-from resolver.store import Belonging, StoredProfile
+from resolver.store import Belonging, RecentEvent, StoredProfile
+from schemas.events import Measurement
 from schemas.instants import format_instant
 from schemas.transitions import Interval, NamedTrait
 
 _MOST_ROWS: Final = 30  # of a list on a page
 _MOST_HAPPENINGS: Final = 100
+_MOST_NUMBERS: Final = 2  # of an event on a page
 
 
 class _Happening(NamedTuple):
@@ -31,13 +33,37 @@ class _Happening(NamedTuple):
 
 
 def _happenings(found: Timeline) -> list[_Happening]:
-    """All that is remembered, in the order of time.
-
-    Events are none of it: the store keeps what they say, and not them. Where they are kept they come in here.
-    """
+    """All that is remembered, in the order of time; at one instant what happened before what came of it."""
     profile = found.profile
     of_profile = [*_of_states(profile), *_of_memberships(found, profile.memberships)] if profile else []
-    return sorted([*of_profile, *_of_identity(found)], key=lambda one: one.at)  # instants in UTC sort as text
+    all_of_it = [*_of_events(found), *of_profile, *_of_identity(found)]
+    return sorted(all_of_it, key=lambda one: one.at)  # instants in UTC sort as text
+
+
+def _of_events(found: Timeline) -> Iterator[_Happening]:
+    for one in found.recent.events:
+        by = click.style(f"by {harmless(one.source)} {harmless(one.event_id)}", dim=True)
+        numbers = [each for each in one.measurements if each.value][:_MOST_NUMBERS]
+        words = [click.style(harmless(short(one.event_name)), bold=True), *map(_number, numbers)]
+        roles = [f"as {harmless(short(', '.join(one.roles)))}"] if one.roles else []
+        yield _Happening(one.occurred_at, " ".join([*words, *roles, by]), _event_as_json(one))
+
+
+def _number(one: Measurement) -> str:
+    unit = "" if one.unit is None else f" {harmless(short(one.unit))}"
+    return f"{harmless(short(one.name))} {_green(f'{one.value:g}{unit}')}"
+
+
+def _event_as_json(one: RecentEvent) -> dict[str, Any]:
+    return {
+        "what": "event",
+        "event_name": one.event_name,
+        "event_type": one.event_type,
+        "source": one.source,
+        "event_id": one.event_id,
+        "roles": list(one.roles),
+        "measurements": [asdict(each) for each in one.measurements],
+    }
 
 
 def _of_states(profile: StoredProfile) -> Iterator[_Happening]:
@@ -90,7 +116,7 @@ def timeline_for_people(found: Timeline) -> Iterator[str]:
     now = [(name, line[-1]) for name, line in found.profile.timelines.items() if _is_current(line[-1])]
     yield from _section("States", now, lambda one: _row(one[0], _value(one[1]), _since(one[1])))
     yield from _course(found)
-    if not found.profile.is_complete:
+    if not (found.profile.is_complete and found.recent.is_whole):
         yield "  Not all of it was read: there is more (--limit)."
 
 
@@ -116,10 +142,17 @@ def _course(found: Timeline) -> Iterator[str]:
         yield from heading("What happened")
     if len(happenings) > _MOST_HAPPENINGS:
         yield f"  {len(happenings) - _MOST_HAPPENINGS:,} things before (--json shows all)"
-    elif not found.history.is_complete:
-        yield "  (of changes of its identity the store remembers the last 20)"
+    else:
+        yield from _only_the_last(found)
     for one in happenings[-_MOST_HAPPENINGS:]:
         yield f"  {click.style(moment(one.at), dim=True)}  {one.words}"
+
+
+def _only_the_last(found: Timeline) -> Iterator[str]:
+    if not found.recent.is_complete:
+        yield f"  (of events the store remembers the last {found.recent.kept})"
+    if not found.history.is_complete:
+        yield "  (of changes of its identity the store remembers the last 20)"
 
 
 def _row(name: str, value: str, beside: str) -> str:
@@ -182,7 +215,7 @@ def timeline_as_json(found: Timeline) -> dict[str, Any]:
             if _is_current(one)
         ],
         "timeline": course,
-        "is_complete": found.profile.is_complete and found.history.is_complete,
+        "is_complete": all(part.is_complete for part in (found.profile, found.history, found.recent)),
     }
 
 

@@ -152,7 +152,10 @@ class TopicTransitions:
         """The next messages, of any partition."""
         try:
             self._look()
-            found = self._consumer.consume(_MOST, timeout=self._wait_s)
+            first = self._consumer.poll(self._wait_s)
+            if first is None:
+                return []
+            found = [first, *self._consumer.consume(_MOST - 1, timeout=0)]  # which else waits for all of them
             return [self._published(one) for one in found if not self._is_passing(one.error())]
         except KafkaException as error:
             raise self._translated(error) from error

@@ -90,7 +90,7 @@ class Wiring:
     @cached_property
     def linker(self) -> Linker:
         """Events to links."""
-        return Linker(self.keyring, self.settings.rules)
+        return Linker(self.keyring, self.settings.rules, self.settings.recent_events)
 
     @cached_property
     def client(self) -> "redis.Redis":
@@ -130,6 +130,7 @@ class Wiring:
             settings.outbox_limit,
             settings.rules,
             int(os.environ.get("NEXUS_TEST_ONE_CALL") or ONE_CALL),  # the chaos suite wants it small
+            settings.recent_events,
         )
 
     def settings_in_force(self) -> Settings:

@@ -28,6 +28,7 @@ from resolver.packing import (
     unpack_quarantine,
     unpack_slot,
 )
+from resolver.recent import MOST, event_key, pack_recent, texts_of
 from schemas.errors import StoreCorrupt
 from schemas.identifiers import Identifier, Keyring
 from schemas.rules import Limit, Rules
@@ -144,6 +145,7 @@ def check_graph(client: Any, keys: Keys, keyring: Keyring, rules: Rules, *, is_s
         _check_answer(graph, rules)
         _check_entities(graph)
         _check_facts(client, keys, graph, rules, int(meta.get("now", 0)))
+        _check_recent(client, keys, graph)
     _check_outbox(client, keys, meta)
 
 
@@ -336,6 +338,20 @@ def _check_facts(client: Any, keys: Keys, graph: _Graph, rules: Rules, now_ms: i
 
     erased = {key for key, marks in graph.marks.items() if any(mark.what == "e" for mark in marks)}
     check_profiles(stored, Graph(links, graph.homes, homes, priority, erased), rules, _hold)
+
+
+def _check_recent(client: Any, keys: Keys, graph: _Graph) -> None:
+    """Recent events hang on links that are there: no more than may be asked for; each once and in order,
+    but for those that came last.
+    """
+    for field, record in client.hscan_iter(keys.recent, count=5000):
+        where, texts = f"recent events of link {field.hex()}", texts_of(record)
+        _hold(field[:16] in graph.links, f"{where}: there is no such link")
+        _hold(record == pack_recent(texts), f"{where}: the record is cut off")
+        _hold(0 < len(texts) <= MOST, f"{where}: there are {len(texts)}")
+        if field[16:]:
+            _hold(texts == sorted(texts), f"{where}: are not in order")
+            _hold(len(set(map(event_key, texts))) == len(texts), f"{where}: hold an event twice")
 
 
 def _check_outbox(client: Any, keys: Keys, meta: Mapping[str, str]) -> None:

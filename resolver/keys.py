@@ -235,6 +235,11 @@ class Keys:
         return self._key("timelines")
 
     @property
+    def recent(self) -> str:
+        """HASH link handle, or that and `-` -> the last events that name the link, and those before."""
+        return self._key("recent")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -261,6 +266,7 @@ class Keys:
             self.timers,
             self.unsummed,
             self.timelines,
+            self.recent,
             self.watched,
         ]
 

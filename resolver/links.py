@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from resolver.packing import Part, pack_member, pack_shape
+from resolver.recent import Recent
 from resolver.said import Mentioned, Packer
 from resolver.store import Command, Evidence, Shape
 from schemas.erasures import Erasures
@@ -14,6 +16,17 @@ from schemas.rules import Rules
 from schemas.synonyms import PREVIOUS, synonyms
 
 _REMEMBERED = 200_000
+_Mentioning: TypeAlias = tuple[Event, list[Mentioned]]
+
+
+class Learned(NamedTuple):
+    """What a batch of events says: the links it is evidence of, what it says of them besides, and what they
+    are to remember of the events themselves. As `Batch` wants them.
+    """
+
+    evidence: tuple[Evidence, ...]
+    facts: tuple[bytes, ...]
+    recent: tuple[bytes, ...]
 
 
 class Linker:
@@ -22,11 +35,12 @@ class Linker:
     A participant's identifiers that a guard leaves over form a link; a participant left with none forms no
     link, which is no error. What an identifier set looks like to the store is remembered for the last
     200,000 sets, because visitors come back. Of erased identifiers it knows those that the store has told it
-    of (`learn`): the store asks about every other one before it takes a link that names it.
+    of (`learn`): the store asks about every other one before it takes a link that names it. `recent_events`:
+    how many events a link remembers.
     """
 
-    def __init__(self, keyring: Keyring, rules: Rules | None = None) -> None:
-        self._keyring, self.rules = keyring, rules or Rules()
+    def __init__(self, keyring: Keyring, rules: Rules | None = None, recent_events: int = 0) -> None:
+        self._keyring, self.rules, self._recent_events = keyring, rules or Rules(), recent_events
         self._erasures = Erasures(keyring)
         self._packer = Packer(self.rules)
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
@@ -34,7 +48,7 @@ class Linker:
 
     def under(self, rules: Rules) -> "Linker":
         """The same under other rules. What it was told of erased identifiers goes along."""
-        other = Linker(self._keyring, rules)
+        other = Linker(self._keyring, rules, self._recent_events)
         other.learn(self._erasures.positions)
         return other
 
@@ -97,38 +111,45 @@ class Linker:
         ]
         return self._packed(parts)
 
+    def batch(self, events: Iterable[Event]) -> Learned:
+        """What a batch of events says."""
+        mentioned = self._mentioned(events)
+        evidence = _evidence(mentioned)
+        return Learned(evidence, self._facts(mentioned), self._recent(mentioned, evidence))
+
     def evidence(self, events: Iterable[Event]) -> tuple[Evidence, ...]:
         """The distinct links of the events, each with its lowest position and last instant, in log order.
 
         Order: by (log position, link key), which is the order in which the store applies them.
         """
-        found: dict[bytes, Evidence] = {}
-        for event in events:
-            position, last_ms = event.position, event.ingested_at_ms
-            for participant in event.participants:
-                shape = self._shape_at(participant, position)
-                if shape is None:
-                    continue
-                known = found.get(shape.handle)
-                if known is None:
-                    found[shape.handle] = Evidence(shape, position, last_ms)
-                elif last_ms > known.last_ms or position < known.first:
-                    found[shape.handle] = Evidence(
-                        shape, min(position, known.first), max(last_ms, known.last_ms)
-                    )
-        return tuple(sorted(found.values(), key=_log_order))
+        return _evidence(self._mentioned(events))
 
     def facts(self, events: Iterable[Event]) -> tuple[bytes, ...]:
         """What the events say of those links besides, packed, in log order."""
+        return self._facts(self._mentioned(events))
+
+    def _facts(self, mentioned: Iterable[_Mentioning]) -> tuple[bytes, ...]:
         found: list[bytes] = []
-        for event in sorted(events, key=_position):
-            mentioned = [
-                Mentioned(one, shape)
-                for one in event.participants
-                if (shape := self._shape_at(one, event.position)) is not None
-            ]
-            found += self._packer.messages(event, mentioned)
+        for event, those in mentioned:
+            found += self._packer.messages(event, those)
         return tuple(found)
+
+    def _recent(self, mentioned: Iterable[_Mentioning], evidence: Iterable[Evidence]) -> tuple[bytes, ...]:
+        """What each of the links is to remember of the events, packed; nothing if nothing is remembered."""
+        if not self._recent_events:
+            return ()
+        found = Recent(self._recent_events)
+        for event, those in mentioned:
+            found.add(event, those)
+        return tuple([found.message(one.shape.handle) for one in evidence])
+
+    def _mentioned(self, events: Iterable[Event]) -> list[_Mentioning]:
+        """The events in log order, each with its participants that are evidence of a link."""
+        found = []
+        for event in sorted(events, key=_position):
+            shapes = [(one, self._shape_at(one, event.position)) for one in event.participants]
+            found.append((event, [Mentioned(one, shape) for one, shape in shapes if shape is not None]))
+        return found
 
     def _shape_at(self, participant: Participant, position: bytes) -> Shape | None:
         """The link that a participant of an event at this position is evidence of."""
@@ -136,6 +157,19 @@ class Linker:
         return (
             self._living_shape(shape, position) if shape is not None and self._erasures.positions else shape
         )
+
+
+def _evidence(mentioned: Iterable[_Mentioning]) -> tuple[Evidence, ...]:
+    found: dict[bytes, Evidence] = {}
+    for event, those in mentioned:
+        position, last_ms = event.position, event.ingested_at_ms
+        for _, shape in those:
+            known = found.get(shape.handle)
+            if known is None:
+                found[shape.handle] = Evidence(shape, position, last_ms)
+            elif last_ms > known.last_ms or position < known.first:
+                found[shape.handle] = Evidence(shape, min(position, known.first), max(last_ms, known.last_ms))
+    return tuple(sorted(found.values(), key=_log_order))
 
 
 def _position(event: Event) -> bytes:

@@ -38,6 +38,7 @@ from resolver.packing import (
     unpack_transitions,
     unpack_type,
 )
+from resolver.recent import newest
 from resolver.rules_change import RulesChange, RulesRefused
 from resolver.said import NO_FACTS, followed, rules_script, unpack_facts, unpack_role
 from resolver.store import (
@@ -58,6 +59,7 @@ from resolver.store import (
     OutboxEntry,
     Outcome,
     Quarantined,
+    RecentEvents,
     Standing,
     StoredProfile,
     Suspension,
@@ -72,7 +74,7 @@ from schemas.transitions import QuarantineReason, Transition, from_json
 
 log = logging.getLogger("nexus.store")
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 _WATCHED_S = 3600
 _TOLD, _RESTRUCTURED = b"*", b"!"  # fields of what is watched
 ONE_CALL = 25_000
@@ -123,6 +125,7 @@ _APPLY_PARTS = (
     "do",
     "amend",
     "end",
+    "recent",
     "main",
     "write",
 )
@@ -179,11 +182,12 @@ class RedisStore:
         outbox_limit: int = 1_000_000,
         rules: Rules | None = None,
         one_call: int = ONE_CALL,
+        recent_events: int = 0,
     ) -> None:
         self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._keys = Keys(namespace)
         self.keyring, self._in_force = keyring, self._ready(rules or Rules())
-        self._outbox_limit, self._one_call = outbox_limit, one_call
+        self._outbox_limit, self._one_call, self._recent_events = outbox_limit, one_call, recent_events
         self._known, self._ruled_by = {self.rules.version}, cast("bytes | None", None)
         self._namespace = namespace
         register = client.register_script
@@ -193,6 +197,7 @@ class RedisStore:
             register(script("hash", "records", "places", "page")),
         )
         self._profile = register(script("hash", "records", "facts", "places", "persons", "profile"))
+        self._events = register(script("hash", "records", "places", "events"))
         self._profiles_page = register(script("hash", "records", "facts", "places", "profiles_page"))
         self._lock, self._unlock = register(script("lock")), register(script("unlock"))
         self._enact = register(script("order", "enact"))
@@ -262,7 +267,7 @@ class RedisStore:
             return Ticked(0, 0, False)
         arguments = [0, self._outbox_limit, rules.version, packed_rules, "tick", b"", self._one_call]
         with translated():
-            reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms])
+            reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms, 0, 0])
         match reply[0]:
             case b"full":
                 return Full(reply[1])
@@ -288,7 +293,7 @@ class RedisStore:
     def _with_messages(self, mode: str, messages: Sequence[bytes]) -> Any:
         rules, packed_rules, apply = self._in_force
         limit = 2 * self._outbox_limit  # what a restructuring tells has no batch that could wait
-        arguments = [0, limit, rules.version, packed_rules, mode, b"", self._one_call, len(messages)]
+        arguments = [0, limit, rules.version, packed_rules, mode, b"", self._one_call, len(messages), 0, 0]
         return apply(self._keys.apply, [*arguments, *messages])
 
     def watch(self, handles: Sequence[bytes]) -> Cut:
@@ -366,13 +371,15 @@ class RedisStore:
             return [b"rules", rules.version.encode()]
         operation = b"" if batch.command is None else pack_command(batch.command)
         arguments: list[Any] = [len(batch.moves), self._outbox_limit, rules.version, packed_rules]
-        arguments += [mode, operation, self._one_call, len(batch.facts)]
+        arguments += [mode, operation, self._one_call, len(batch.facts), len(batch.recent)]
+        arguments.append(self._recent_events)
         for move in batch.moves:
             expected = "" if move.expected is None else move.expected
             arguments += (partition_field(move.topic, move.partition), expected, move.next)
         arguments += [shape.handle for shape, _, _ in batch.evidence]
         arguments += [pack_message(shape.packed, first, last_ms) for shape, first, last_ms in batch.evidence]
         arguments += batch.facts
+        arguments += batch.recent
         with translated():
             while (reply := apply(self._keys.apply, arguments))[0] == b"busy":
                 time.sleep(0.002)
@@ -619,6 +626,26 @@ class RedisStore:
         meta, steps, slot, record, members, persons, is_complete = reply
         found = self._stored(meta, steps, _entity(slot, members), record, is_complete=bool(is_complete))
         return replace(found, memberships=found.memberships + _persons(found.entity.entity_id, persons))
+
+    def recent_events(self, key: bytes, limit: int = 1_000) -> RecentEvents:
+        """The last events of the entity that holds an identifier now. See `Store.recent_events`."""
+        keys = self._keys
+        with translated():
+            reply = self._events([*keys.read, keys.links, keys.recent], [key, limit])
+        is_whole, *found = reply or (1,)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        records = [record for record, shared in pairs if self._is_anchored(shared)]
+        kept = self._recent_events
+        return RecentEvents(newest(records, kept), kept, bool(is_whole))
+
+    def _is_anchored(self, shared: Sequence[bytes]) -> bool:
+        """Whether the entity that was asked for holds the anchor of a link, from `lua/events.lua`."""
+        in_turn = zip(shared[::3], shared[1::3], shared[2::3], strict=True)
+        ranks = [(self._rank(key, record), key, bool(is_own)) for key, record, is_own in in_turn]
+        return not ranks or min(ranks)[2]
+
+    def _rank(self, key: bytes, record: bytes) -> int:
+        return self.rules.priority(unpack_name(unpack_node(key, record).name).type)
 
     def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:
         """What is known of some entities. See `Store.profiles_page`."""

@@ -290,6 +290,7 @@ class Restructuring:
                 keys.timelines,
                 keys.touched,
                 keys.nodes,
+                keys.recent,
             ]
             while self._retire([keys.doomed, keys.meta, *hashes], [1000]):
                 pass

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from resolver.profiles import Profile
+from schemas.events import Measurement
 from schemas.identifiers import EntityType, Identifier
 from schemas.instants import format_instant
 from schemas.rules import Rules
@@ -80,7 +81,8 @@ class Batch:
 
     An operator event is a batch of its own: the move of the control partition, and one command. `rules` is
     the version of the rules that it was made under; empty for those of the store. `facts` are what the events
-    say of the links' entities, packed by `Linker.facts`, in log order.
+    say of the links' entities, packed, in log order; `recent` is what the links remember of the events
+    themselves, one for each link of the evidence, or nothing. `Linker.batch` makes all three.
     """
 
     moves: tuple[Move, ...]
@@ -88,6 +90,7 @@ class Batch:
     command: Command | None = None
     rules: str = ""
     facts: tuple[bytes, ...] = ()
+    recent: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,41 @@ class StoredProfile:
         }
 
 
+class RecentEvent(NamedTuple):
+    """An event as it is remembered: when it happened (ms), what it was, in which roles its entity took part,
+    and its first measurements.
+    """
+
+    occurred_ms: int
+    source: str
+    event_id: str
+    event_name: str
+    event_type: str | None
+    roles: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def occurred_at(self) -> str:
+        """When it happened, as transitions say it."""
+        return format_instant(self.occurred_ms)
+
+
+class RecentEvents(NamedTuple):
+    """The last events of an entity, oldest first, `kept` at most; `is_whole` if all its links were read."""
+
+    events: tuple[RecentEvent, ...] = ()
+    kept: int = 0
+    is_whole: bool = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the entity has no others, as far as any were asked to be kept."""
+        return self.is_whole and (self.kept == 0 or len(self.events) < self.kept)
+
+
+NO_EVENTS = RecentEvents()
+
+
 class Standing(NamedTuple):
     """How an identifier stands. `partners`, of one that is out of the graph: oldest first, at most a hundred.
 
@@ -368,6 +406,14 @@ class Store(Protocol):
         """The entity that holds an identifier now with what is known of it, by the identifier's key.
 
         `limit`: how many identifiers are read at most, and of a group how many links of persons.
+        """
+
+    def recent_events(self, key: bytes, limit: int = 1_000) -> RecentEvents:
+        """The last events of the entity that holds an identifier now, by the identifier's key: those in which
+        it took part itself. No part of the answer, and only as many as the store was told to keep.
+
+        `limit`: how many identifiers, and how many of their links, are looked at; those that were seen last
+        first.
         """
 
     def profiles_page(self, cursor: int, count: int = 500) -> tuple[int, Cursor, list[StoredProfile]]:

@@ -1,6 +1,6 @@
 """The scenarios that need no broker. Each compares within one run; its budgets stand where it reports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from demo_producer.stories import Profile
@@ -19,6 +19,7 @@ _SHAPE_NAMES = {"event": "canonical events", "sources": "Segment and Stripe"}
 _STEPS = ("take", "decode", "bury", "link", "apply", "redis", "commit")
 _IDENTITY = ("nodes", "links", "slots", "chunks", "synonyms", "marks", "quarantine", "suspended")
 _KEPT = (*_IDENTITY, "history", "outbox")
+_PROFILES = ("said", "profiles", "staff", "timers", "timelines")
 
 
 def steady(place: Place, scale: float) -> Iterator[Figure]:
@@ -96,12 +97,16 @@ def memory(place: Place, scale: float) -> Iterator[Figure]:
     with Wiring(settings) as parts:
         in_turns({"stream": (stream, settings)}, _traffic("growth", "event", min(scale, 1), 30_000))
         used, identifiers = _used(parts)
+        said, recent = _sizes(parts, _PROFILES), _recent_each_link(parts)
         transitions = parts.store.waiting()
     identity = sum(used[name] for name in _IDENTITY) / identifiers
     yield Figure("memory", f"identity, {identifiers:,} identifiers", identity, "bytes", at_most=400)
     for name in (*_IDENTITY, "history"):
         yield Figure("memory", f"{name}, each identifier", used[name] / identifiers, "bytes")
     yield Figure("memory", "outbox, each transition not published", used["outbox"] / transitions, "bytes")
+    for name, size in said.items():
+        yield Figure("memory", f"{name}, each identifier", size / identifiers, "bytes")
+    yield Figure("memory", "recent events, each link", recent, "bytes")
     yield from _memory_of_visits(place, scale)
 
 
@@ -115,16 +120,32 @@ def _memory_of_visits(place: Place, scale: float) -> Iterator[Figure]:
             in_turns({"stream": (stream, settings)}, traffic)
             used, identifiers = _used(parts)
             found.append(sum(used.values()) / identifiers)
+            recent = _recent_each_link(parts)
     what = f"all that is kept after {10 * len(once):,} events, against {len(once):,} of the same visitors"
     yield Figure("memory", what, found[1] / found[0], "x", at_most=1.01)
+    yield Figure("memory", "recent events after these, each link", recent, "bytes")
 
 
 def _used(parts: Wiring) -> tuple[dict[str, int], int]:
     """Bytes of each kind of key, and the number of identifiers."""
+    return _sizes(parts, _KEPT), _fields(parts, "nodes")
+
+
+def _recent_each_link(parts: Wiring) -> float:
+    """Bytes of the last events, which are for people to look at."""
+    return _sizes(parts, ("recent",))["recent"] / _fields(parts, "links")
+
+
+def _sizes(parts: Wiring, names: Iterable[str]) -> dict[str, int]:
+    """Bytes of these kinds of key."""
     client: Any = parts.client
     keys = Keys(parts.settings.namespace)
-    used = {name: client.memory_usage(getattr(keys, name), samples=0) or 0 for name in _KEPT}
-    return used, client.hlen(keys.nodes)
+    return {name: client.memory_usage(getattr(keys, name), samples=0) or 0 for name in names}
+
+
+def _fields(parts: Wiring, name: str) -> int:
+    client: Any = parts.client
+    return int(client.hlen(getattr(Keys(parts.settings.namespace), name)))
 
 
 def profile(place: Place, scale: float) -> Iterator[Figure]:

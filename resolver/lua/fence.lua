@@ -50,5 +50,6 @@ redis.call('HLEN', profiles.PROFILES)
 redis.call('HLEN', profiles.STAFF)
 redis.call('ZCARD', profiles.TIMERS)
 redis.call('HLEN', profiles.TIMELINES)
+redis.call('HLEN', KEYS[24])
 profiles.has_unsummed = redis.call('HLEN', profiles.UNSUMMED) > 0
 watched.is_on = redis.call('HLEN', watched.KEY) > 0

@@ -36,8 +36,9 @@ local function resolve_batch()
     watched.amend()
   elseif is_summing then
     profiles.sum_up()
-  elseif not refusal and n_facts > 0 then
-    profiles.learn()
+  elseif not refusal then
+    if n_facts > 0 then profiles.learn() end
+    recent.learn()
   end
   return refusal
 end

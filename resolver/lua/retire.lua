@@ -1,10 +1,11 @@
 -- retire: clears away what the new answer has no need of, and remembers what happened.
 --
--- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff 13 timelines (HASH each)  14 touched (SET)  15 nodes (HASH)
+-- KEYS   1 doomed (LIST)  2 meta 3 slots 4 chunks 5 links 6 suspended 7 history 8 synonyms 9 pending 10 said 11 profiles 12 staff 13 timelines (HASH each)  14 touched (SET)  15 nodes 16 recent (HASH each)
 -- ARGV   1 how many entries at most
 -- Reply  entries done: 0 at the end
 -- Cost   linear in the entries
-local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES, TOUCHED, NODES = unpack(KEYS)
+local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES, TOUCHED, NODES, RECENT =
+  unpack(KEYS)
 local entries = redis.call('LPOP', DOOMED, ARGV[1]) or {}
 local base = redis.call('HMGET', META, 'generation', 'flipped')
 
@@ -33,6 +34,7 @@ for _, entry in ipairs(entries) do
   if what == 'c' then redis.call('HDEL', CHUNKS, rest) end
   if what == 'l' then
     redis.call('HDEL', LINKS, rest)
+    redis.call('HDEL', RECENT, rest, rest .. '-')
     forget_facts(SAID, rest)
     redis.call('HDEL', SUSPENDED, rest)
   end

@@ -83,6 +83,7 @@ for first = 1, #new_touched, STEP do
   redis.call('SADD', TOUCHED, unpack(new_touched, first, math.min(first + STEP - 1, #new_touched)))
 end
 profiles.write()
+recent.write()
 drop(MOVING, moved_nodes)
 for _, key in ipairs(to_redact) do redis.call('SADD', REDACT, key) end
 drop(CHUNKS, dropped_chunks)

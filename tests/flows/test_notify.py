@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -358,6 +359,24 @@ def test_attempts_are_written_down_together_in_their_order(world: World) -> None
     assert store.attempted("crm", [(three, gone), (four, sent)]) == 1
     standing = store.standing("crm")
     assert (standing.waiting, standing.failed, standing.dropped, standing.disabled) == (0, 1, 2, "these")
+
+
+def test_the_store_is_not_asked_for_what_is_in_hand(world: World) -> None:
+    """But once in a while: each answer waits for the disk, and what was enqueued here is known."""
+    to, process = world.endpoint("team"), world.process()
+
+    def is_delivered(many: int) -> bool:
+        return world.deliveries.standing("team").delivered == len(ids(to)) == many
+
+    process.send()
+    world.client.config_resetstat()
+    started = time.monotonic()
+    for number in range(20):
+        world.publish(transition(number))
+        process.step()
+        until(partial(is_delivered, number + 1), "it is delivered")
+    calls: Any = world.client.info("commandstats")
+    assert calls["cmdstat_zrangebyscore"]["calls"] <= 2 + 2 * (time.monotonic() - started) / 0.5
 
 
 def test_after_the_last_attempt_it_failed(world: World) -> None:

@@ -17,7 +17,7 @@ from flows.client import History, Timeline
 from flows.exporting import Wanted, table
 from flows.timelines import timeline_as_json, timeline_for_people
 from resolver.profiles import Interval, Origin, Profile, Trait, Value
-from resolver.store import Cursor, Entity, StoredProfile
+from resolver.store import Cursor, Entity, RecentEvent, RecentEvents, StoredProfile
 from schemas.errors import SettingsError
 from schemas.events import log_position
 from schemas.identifiers import Keyring, entity_id, identifier
@@ -72,13 +72,18 @@ def state(of: str, name: str, value: str | float) -> dict[str, Any]:
 OWNER = [{"person": "person", "group": "company", "role": "owner"}]
 SEATS = state("person", "seats", 3)
 ADA = person("user_id=u-7", "email=ada@acme.example", traits={"name": "Ada", "address": {"city": "Köln"}})
+PAID: dict[str, Any] = {
+    "event_name": "paid",
+    "event_type": "billing",
+    "measurements": [{"name": "amount", "value": 29.99, "unit": "EUR"}],
+}
 STORY = [
     event(1, ADA, company("acme.example"), memberships=OWNER),
     event(2, company("acme.example"), states=[state("company", "billing_lifecycle", "trial")]),
     event(3, person("user_id=u-7"), states=[state("person", "engagement", "keen"), SEATS]),
     event(4, company("acme.example"), states=[state("company", "billing_lifecycle", "past_due")]),
     event(5, person("anonymous_id=phone", traits={"plan": "=HYPERLINK(1)"})),
-    event(6, person("anonymous_id=phone", "user_id=u-7")),
+    event(6, person("anonymous_id=phone", "user_id=u-7", role="payer"), **PAID),
     event(7, person("email=bo@acme.example", traits={"name": "-Bo\x1b[2J", "balance": -5})),
     event(8, person("email=bo@acme.example"), states=[state("person", "engagement", "dormant")]),
     event(9, person("email=cy@acme.example")),
@@ -125,7 +130,8 @@ def test_a_person_is_told_on_a_page(told: Path) -> None:
     assert "seats 3 since 2026-01-03 10:00" in lines
     happened = lines[lines.index("What happened") + 1 :]
     assert [line[:10] for line in happened] == sorted(line[:10] for line in happened)
-    assert happened[0].endswith("is in domain=acme.example (" + ACME_ID + ") as owner")
+    assert happened[0] == "2026-01-01 10:00 seen by app e1"
+    assert happened[1].endswith("is in domain=acme.example (" + ACME_ID + ") as owner")
     assert "2026-01-03 10:00 engagement: keen" in happened
     assert happened[-1].startswith("2026-01-06 10:00 absorbed per_")
     assert happened[-1].endswith("by app e6")
@@ -144,6 +150,30 @@ def test_a_company_is_told_with_its_persons(told: Path) -> None:
     entered = [one["state_value"] for one in found["timeline"] if one["what"] == "state_entered"]
     assert entered == ["trial", "past_due"]
     assert found["is_complete"]
+
+
+def events_of(told: Path, *asked: str) -> list[dict[str, Any]]:
+    """Give the events of a timeline."""
+    (found,) = answers(typed(told, "timeline", *asked, "--json"))
+    return [one for one in found["timeline"] if one["what"] == "event"]
+
+
+def test_events_are_among_what_happened(told: Path) -> None:
+    """Those of all that a person was known by, each with what was told of it."""
+    found = events_of(told, "person", "user_id=u-7")
+    assert [one["event_id"] for one in found] == ["e1", "e3", "e5", "e6"]
+    assert found[3] == {
+        "at": "2026-01-06T10:00:00.000Z", "what": "event", "event_name": "paid", "event_type": "billing",
+        "source": "app", "event_id": "e6", "roles": ["payer"],
+        "measurements": [{"name": "amount", "value": 29.99, "unit": "EUR"}],
+    }  # fmt: skip
+    shown = typed(told, "timeline", "person", "user_id=u-7", "--text").stdout
+    assert "2026-01-06 10:00  paid amount 29.99 EUR as payer by app e6\n" in shown
+
+
+def test_a_company_has_events_of_its_own(told: Path) -> None:
+    """Those that name it, and not those of its people."""
+    assert [one["event_id"] for one in events_of(told, ACME_ID)] == ["e1", "e2", "e4"]
 
 
 def test_an_id_that_once_was_given_answers(told: Path) -> None:
@@ -195,6 +225,18 @@ def test_a_page_stays_a_page() -> None:
     assert "  51 things before (--json shows all)" in shown
     assert shown[-1] == "  Not all of it was read: there is more (--limit)."
     assert len(timeline_as_json(found)["timeline"]) == 151
+
+
+def test_a_page_says_of_what_there_may_be_more() -> None:
+    """When as many events are there as are kept, others may have gone before."""
+    entity = Entity("person", ADA_ID, 1, log_position(0, "app", "e"), ())
+    somebody = StoredProfile(entity, Profile({}, {}), (), is_complete=True, as_of=Cursor(1, 1), now_ms=0)
+    seen = RecentEvent(0, "app", "e", "seen\x1b[2J", None, (), ())
+    found = Timeline("person", somebody, History(ADA_ID, entity, ()), {}, RecentEvents((seen,), kept=1))
+    note, last = list(timeline_for_people(found))[-2:]
+    assert note == "  (of events the store remembers the last 1)"
+    assert "seen\\x1b[2J" in last
+    assert not timeline_as_json(found)["is_complete"]
 
 
 # exports

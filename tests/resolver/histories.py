@@ -256,16 +256,19 @@ class Pair:
         namespace: str = "test",
         rules: Rules = _DEFAULTS,
         one_call: int = ONE_CALL,
+        recent_events: int = 0,
     ) -> None:
         client.flushall()
         self.client, self.rules, self.keys = client, rules, Keys(namespace)
         ephemeral = Durability(ephemeral=True)
-        self.store = RedisStore(client, namespace, KEYRING, ephemeral, rules=rules, one_call=one_call)
+        self.store = RedisStore(
+            client, namespace, KEYRING, ephemeral, rules=rules, one_call=one_call, recent_events=recent_events
+        )
         self.restructuring = Restructuring(client, namespace, self.store)
         self.reference = Reference(KEYRING, rules)
         self.consumer = EntityMapping()
         self.told: list[Transition] = []
-        self._linker = Linker(KEYRING, rules)
+        self._linker, self._recent = Linker(KEYRING, rules, recent_events), recent_events
         self._offset: int | None = None
         self._control: int | None = None
         self._now = self._latest = self._said = self.now_ms = 0
@@ -275,11 +278,15 @@ class Pair:
         """Give one batch to all three."""
         following = (self._offset or 0) + len(batch)
         moves = (Move("topic", 0, self._offset, following),)
-        self._apply(lambda: Batch(moves, self._linker.evidence(batch), facts=self._linker.facts(batch)))
+        self._apply(lambda: self._batch(moves, batch))
         self._latest = max(self._latest, *(one.ingested_at_ms for one in batch))
         self._offset = following
         self.reference.add(batch)
         self._publish()
+
+    def _batch(self, moves: tuple[Move, ...], events: Sequence[Event]) -> Batch:
+        learned = self._linker.batch(events)
+        return Batch(moves, learned.evidence, facts=learned.facts, recent=learned.recent)
 
     def operate(self, command: Command) -> None:
         """Give an operator event to all three."""
@@ -373,7 +380,7 @@ class Pair:
         for key, dump in saved.dumped.items():
             pipeline.restore(key, 0, dump)
         pipeline.execute()
-        learned, self._linker = saved.reference, Linker(KEYRING, self.rules)
+        learned, self._linker = saved.reference, Linker(KEYRING, self.rules, self._recent)
         self.reference = Reference(KEYRING, self.rules, learned.facts.copy(), set(learned.commands))
         self.consumer = deepcopy(saved.consumer)
         self._offset, self._control, self._now, self._latest, self._said, self._read = saved.reading
