@@ -39,6 +39,6 @@ local is_dry, is_later, is_tick, operation = ARGV[5] == 'dry', ARGV[5] == 'later
 local most_read = tonumber(ARGV[7])
 local is_summing = ARGV[5] == 'sum'
 local FIRST_MOVE, n_facts = 11, is_tick and 0 or tonumber(ARGV[8])
-local n_recent, most_recent = tonumber(ARGV[9]), tonumber(ARGV[10])
+local recent = {RECENT = KEYS[24], records = {}, gone = {}, n = tonumber(ARGV[9]), most = tonumber(ARGV[10])}
 local first_handle = FIRST_MOVE + 3 * moves
-local n_links = (#ARGV - first_handle + 1 - n_facts - n_recent) / 2
+local n_links = (#ARGV - first_handle + 1 - n_facts - recent.n) / 2

@@ -39,7 +39,7 @@ local function entity_type_of(key)
 end
 
 -- A slot that was lost: whoever was in it is in no entity, until reconciliation sets that right.
-local function leave_lost()
+function watched.leave_lost()
   local function is_lost(slot)
     while slots[slot] and slots[slot].moved_to do slot = slots[slot].moved_to end
     return slot ~= 0 and not slots[slot]
@@ -74,7 +74,7 @@ local function load_slots(more, only)
       if found and found.moved_to then want(found.moved_to) end
     end
   end
-  if is_any_lost then leave_lost() end
+  if is_any_lost then watched.leave_lost() end
 end
 
 -- A restructuring may read so many members and links in one call. Above that it ends with LARGE, and nothing was changed.

@@ -8,12 +8,10 @@
 -- is folded into the rest. So an event costs the same, a few of its like, whatever a link keeps.
 --
 -- One key (source, NUL, event id) is one event: of several texts the last counts. Nothing is dropped that is not older than
--- `most_recent` others: the two records together hold these, in whatever order they came, and however often.
+-- `recent.most` others: the two records together hold these, in whatever order they came, and however often.
 -- Cost   linear in what is sent; a fold, once in several events, in what the link keeps
-local recent = {RECENT = KEYS[24], records = {}, gone = {}}
-
 do
-  local LONG = 120 * math.sqrt(most_recent) -- bytes; where rewriting the one record and the other cost the same
+  local LONG = 120 * math.sqrt(recent.most) -- bytes; where rewriting the one record and the other cost the same
   local sub, find = string.sub, string.find
   local lately, before_that, dirty = {}, {}, {} -- link handle -> record, '' for none; handles that something came to
 
@@ -48,7 +46,7 @@ do
       if seen[key] or not before(last, text) or find(record, key, 1, true) then return nil end
       seen[key], last, parts[i + 1] = true, text, sized(text)
     end
-    local kept = math.min(#starts, most_recent - #texts)
+    local kept = math.min(#starts, recent.most - #texts)
     if kept < 0 then return nil end
     parts[1] = kept > 0 and sub(record, starts[#starts - kept + 1]) or ''
     return table.concat(parts)
@@ -64,7 +62,7 @@ do
     end
     for _, text in pairs(last_of) do found[#found + 1] = text end
     table.sort(found, before)
-    for i = math.max(1, #found - most_recent + 1), #found do parts[#parts + 1] = sized(found[i]) end
+    for i = math.max(1, #found - recent.most + 1), #found do parts[#parts + 1] = sized(found[i]) end
     return table.concat(parts)
   end
 
@@ -115,13 +113,13 @@ do
   end
 
   function recent.learn()
-    if most_recent == 0 then return end
+    if recent.most == 0 then return end
     local handles, came = {}, {}
-    for i = 1, n_recent do
+    for i = 1, recent.n do
       local message = ARGV[first_handle + 2 * n_links + n_facts + i - 1]
       if message ~= '' then handles[#handles + 1], came[#came + 1] = ARGV[first_handle + i - 1], message end
     end
-    if n_recent > 0 then add(handles, came) else inherit() end
+    if recent.n > 0 then add(handles, came) else inherit() end
   end
 
   function recent.write()

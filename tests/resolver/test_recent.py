@@ -326,7 +326,7 @@ MUTANTS = {
     "late ones go behind newer ones": ("not before(last, text)", "false"),
     "a duplicate is another event": ("find(record, key, 1, true) then", "false then"),
     "the first word on an event stays": ("before(last_of[key], text) then", "false then"),
-    "the newest go": ("for i = math.max(1, #found - most_recent + 1), #found", "for i = 1, most_recent"),
+    "the newest go": ("for i = math.max(1, #found - recent.most + 1), #found", "for i = 1, recent.most"),
     "what remains of a link has no events": ("else inherit() end", "end"),
     "events of erased links stay": ("ipairs(gone_links) do\n      recent", "ipairs({}) do\n      recent"),
 }
