@@ -40,6 +40,7 @@ class Traffic:
             "NEXUS_SECRET": f"the secret of {namespace}",
             "NEXUS_KAFKA__BOOTSTRAP_SERVERS": self.bootstrap,
             "NEXUS_REDIS__URL": redis_url,
+            "NEXUS_CONSUMER__HEARTBEAT_INTERVAL_MS": "200",  # a process that joins has its share soon
             "NEXUS_INPUT__TOPICS": ",".join(f"{topic}={name}" for name, topic in self.topics.items()),
             "NEXUS_OUTPUT__TRANSITIONS": f"{namespace}-transitions",
             "NEXUS_OUTPUT__DEAD_LETTERS": f"{namespace}-dead-letters",
