@@ -71,7 +71,7 @@ from schemas.transitions import QuarantineReason, Transition, from_json
 
 log = logging.getLogger("nexus.store")
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 ONE_CALL = 25_000
 """Identifiers and links that one call may restructure."""
 
