@@ -85,9 +85,9 @@ class BigQuery:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
         stages = {table: f"{table.name}__{load_id}" for table in files}
+        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
         for table, file in files.items():
             self._stage(table, file, stages[table])
-        merges = [merge(table, stage) for table, stage in stages.items()]
         self.execute(";\n".join(["BEGIN TRANSACTION", *merges, "COMMIT TRANSACTION"]))
         with _translated(f"drop the stages of load {load_id}"):
             for stage in stages.values():

@@ -86,10 +86,11 @@ class Snowflake:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
         stages = {table: f"{table.name}__{load_id}" for table in files}
+        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
         for table, file in files.items():
             columns = {column.name: column.type for column in table.columns}
             self._copy(file, stages[table], columns)
-        self._merge(stages)
+        self._merge(merges)
         for stage in stages.values():
             self.execute(f"DROP TABLE IF EXISTS {stage}")
 
@@ -119,11 +120,12 @@ class Snowflake:
             "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
         )
 
-    def _merge(self, stages: Mapping[Table, str]) -> None:
+    def _merge(self, merges: Iterable[str]) -> None:
+        """Run them in one transaction."""
         self.execute("BEGIN")
         try:
-            for table, stage in stages.items():
-                self.execute(merge(table, stage))
+            for statement in merges:
+                self.execute(statement)
             self.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 from sqlglot import exp, parse_one, tokenize
 from sqlglot.errors import SqlglotError
 
-from schemas.tables import Column, ColumnType, tables
+from schemas.tables import Column, ColumnType, Table, tables
+from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import Dialect
 from sinks.warehouse.statements import TYPES, add_column, create_table, merge
 from tests.resolver.scribe import asked
@@ -41,14 +43,23 @@ _DUCKDBS: Final = (exp.Filter, exp.Lambda)  # aggregates with FILTER, and functi
 _OUTER: Final = frozenset({"LEFT", "RIGHT", "FULL"})
 
 
-def statements(dialect: Dialect) -> list[str]:
+def statements(dialect: Dialect, folder: Path) -> list[str]:
     """All of them, in an order in which they can run: tables, what a load says, the resolution."""
     made = [table for table in tables().values() if table.layer != "view"]
     stages = [create_table(dialect, table).replace(table.name, f"{table.name}__x", 1) for table in made]
-    merges = [merge(table, f"{table.name}__x") for table in made]
+    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table)) for table in made]
     added = add_column(dialect, made[0], Column("nexus_added", "instant", "Of a later version."))
     ours = [*(create_table(dialect, table) for table in made), added, *stages, *merges]
     return ours + [one if isinstance(one, str) else _small(dialect, *one) for one in asked(dialect)]
+
+
+def _file(folder: Path, table: Table) -> Path:
+    """A file of one row for the table: what a merge asks of it is when its rows were."""
+    example = {"text": "a", "bytes": b"a", "int": 1, "float": 1.0, "bool": True, "instant": 0, "json": "{}"}
+    file = folder / f"{table.name}.parquet"
+    columns = {column.name: column.type for column in table.columns}
+    write_parquet(file, columns, [tuple(example[kind] for kind in columns.values())])
+    return file
 
 
 def objections(statement: str, dialect: Dialect) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sinks.warehouse.engine import Dialect
@@ -44,9 +46,9 @@ REFUSED_BY_GOOGLE = (
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
-def test_every_statement_is_of_its_dialect(dialect: Dialect) -> None:
+def test_every_statement_is_of_its_dialect(dialect: Dialect, tmp_path: Path) -> None:
     """Grammar, functions and the rules of recursions and joins: nothing that only an emulator takes."""
-    found = {statement: objections(statement, dialect) for statement in statements(dialect)}
+    found = {statement: objections(statement, dialect) for statement in statements(dialect, tmp_path)}
     assert len(found) > 100
     assert {statement: against for statement, against in found.items() if against} == {}
 
@@ -60,9 +62,9 @@ def test_what_only_emulators_take_is_refused(dialect: Dialect, statement: str) -
 
 @pytest.mark.services
 @pytest.mark.timeout(500)
-def test_every_statement_of_bigquery_is_googlesql() -> None:
+def test_every_statement_of_bigquery_is_googlesql(tmp_path: Path) -> None:
     """Google's analyzer takes all of them, with the types of the tables, and refuses what BigQuery does."""
-    ours = statements("bigquery")
+    ours = statements("bigquery", tmp_path)
     try:
         found = refusals([*ours, *REFUSED_BY_GOOGLE])
     except Missing as missing:
