@@ -42,6 +42,7 @@ from sinks.warehouse.promise import EventLog, Load, Standing, Step
 log = logging.getLogger("nexus.archive")
 
 _MOST_BYTES = 64 << 20  # of messages in one load, however few they are
+_FEW = 500  # messages that are still archived when the run is to end: it has to end soon
 _TIDY_S = 30.0  # how often the log is tidied while nothing comes
 _WAIT_S = 0.1
 _OTHERS_S = 5.0  # who waits for a log that another process has, and for the end, waits so long
@@ -363,8 +364,11 @@ class Work:
         self._formats, self._make, self._namespace, self._stop = formats, make, namespace, stop
         self.counts = Counts()
 
-    def arrange(self, gathered: Gathered) -> Arranged:
-        """The rows of a batch, without what is erased: the erasures of the batch itself are known first."""
+    def arrange(self, gathered: Gathered) -> Arranged | None:
+        """The rows of a batch, without what is erased: the erasures of the batch itself are known first.
+
+        None when the run is to end and there is much to do: the next run reads it again.
+        """
         opened, rows = gathered.opened, Rows()
         operations, events = self._sorted(gathered)
         known = dict(opened.erasures.positions)
@@ -373,7 +377,9 @@ class Work:
         maker = LogRows(opened.erasures.keyring, opened.erasures)
         for message, operation in operations:
             maker.add_operation(rows, message, operation)
-        for message in events:
+        for number, message in enumerate(events, 1):
+            if number % _FEW == 0 and self._stop.requested:
+                return None
             decoded = decode(message, self._formats.get(message.topic), self._make)
             maker.add_events(rows, message, decoded.events)
         erased = {
