@@ -85,9 +85,9 @@ class BigQuery:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
         stages = {table: f"{table.name}__{load_id}" for table in files}
+        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
         for table, file in files.items():
             self._stage(table, file, stages[table])
-        merges = [merge(table, stage) for table, stage in stages.items()]
         self.execute(";\n".join(["BEGIN TRANSACTION", *merges, "COMMIT TRANSACTION"]))
         with _translated(f"drop the stages of load {load_id}"):
             for stage in stages.values():
@@ -157,7 +157,7 @@ class BigQuery:
         with _translated(f"load into {stage}"):
             for attempt in count(1):
                 job_id = f"nexus-{self._dataset.partition('.')[2]}-{stage}-{attempt}"
-                self._make(stage, columns)
+                self._make(stage, columns, expires=datetime.now(UTC) + _LEFTOVER)
                 try:
                     self._ended(self._sent(file, stage, columns, job_id))
                 except Conflict:
@@ -165,13 +165,12 @@ class BigQuery:
                         continue
                 return
 
-    def _make(self, table: str, columns: Mapping[str, ColumnType]) -> None:
-        """An empty table, if it is missing; a stage that nobody drops goes by itself."""
+    def _make(self, table: str, columns: Mapping[str, ColumnType], expires: datetime | None = None) -> None:
+        """An empty table, if it is missing."""
         from google.cloud import bigquery
 
         empty = bigquery.Table(self._named(table), schema=_schema(columns))
-        if "__" in table:
-            empty.expires = datetime.now(UTC) + _LEFTOVER
+        empty.expires = expires
         self.client.create_table(empty, exists_ok=True, **self._limits)
 
     def _sent(self, file: Path, table: str, columns: Mapping[str, ColumnType], job_id: str) -> Any:

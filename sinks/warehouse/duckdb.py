@@ -61,7 +61,7 @@ class DuckDB:
         with _translated(f"load {load_id}"), self._connection.cursor() as cursor:
             cursor.begin()
             for table, file in files.items():
-                cursor.execute(merge(table, "read_parquet($file)"), {"file": str(file)})
+                cursor.execute(merge(self.dialect, table, "read_parquet($file)", file), {"file": str(file)})
             cursor.commit()
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:

@@ -86,10 +86,11 @@ class Snowflake:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
         stages = {table: f"{table.name}__{load_id}" for table in files}
+        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
         for table, file in files.items():
             columns = {column.name: column.type for column in table.columns}
             self._copy(file, stages[table], columns)
-        self._merge(stages)
+        self._merge(merges)
         for stage in stages.values():
             self.execute(f"DROP TABLE IF EXISTS {stage}")
 
@@ -119,11 +120,12 @@ class Snowflake:
             "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
         )
 
-    def _merge(self, stages: Mapping[Table, str]) -> None:
+    def _merge(self, merges: Iterable[str]) -> None:
+        """Run them in one transaction."""
         self.execute("BEGIN")
         try:
-            for table, stage in stages.items():
-                self.execute(merge(table, stage))
+            for statement in merges:
+                self.execute(statement)
             self.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well
@@ -172,18 +174,17 @@ def _comparable(kind: str) -> str:
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
     from snowflake.connector import errors
-    from snowflake.connector.vendored import requests
 
     try:
         yield
     except errors.Error as error:
         raise _error_of(error, what) from None
-    except (requests.exceptions.RequestException, OSError) as error:
+    except (FileNotFoundError, PermissionError, TypeError, ValueError) as error:
+        # the last two are how a wrong key or passphrase is told
+        why = f"{type(error).__name__}; correct key file and passphrase"
+        raise SettingsError(f"cannot {what}: {why}") from None
+    except OSError as error:  # what the connector's HTTP client raises is one, too
         raise SinkUnavailable(f"cannot {what}: {type(error).__name__}") from None
-    except (TypeError, ValueError) as error:  # how a wrong key or passphrase is told
-        raise SettingsError(
-            f"cannot {what}: {type(error).__name__}; correct key file and passphrase"
-        ) from None
 
 
 # What these say names tables, columns and users; what others say may hold a value of a row.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from schemas.tables import Column, ColumnType, Table
+from sinks.warehouse.arrow import span_of
 from sinks.warehouse.engine import Dialect
 
 TYPES: Final[Mapping[Dialect, Mapping[ColumnType, str]]] = {
@@ -37,6 +39,11 @@ TYPES: Final[Mapping[Dialect, Mapping[ColumnType, str]]] = {
         "json": "VARCHAR",
     },
 }
+_INSTANTS: Final[Mapping[Dialect, str]] = {
+    "duckdb": "TIMESTAMPTZ '{}+00'",
+    "bigquery": "TIMESTAMP '{}+00'",
+    "snowflake": "TO_TIMESTAMP_NTZ('{}')",
+}
 _NOT_CLUSTERED: Final[frozenset[ColumnType]] = frozenset({"bytes", "float"})  # BigQuery refuses these
 
 
@@ -51,8 +58,11 @@ def add_column(dialect: Dialect, table: Table, column: Column) -> str:
     return f"ALTER TABLE {table.name} ADD COLUMN {column.name} {TYPES[dialect][column.type]}"
 
 
-def merge(table: Table, loaded: str) -> str:
-    """Add the rows of `loaded` whose keys are not in the table yet; of several with one key, one."""
+def merge(dialect: Dialect, table: Table, loaded: str, file: Path) -> str:
+    """Add the rows of `loaded` whose keys are not in the table yet; of several with one key, one.
+
+    `file` is what was loaded. A row's key says when it was, so only that part of the table is looked at.
+    """
     columns, key = ", ".join(table.names), ", ".join(table.key)
     same = " AND ".join(f"there.{name} = loaded.{name}" for name in table.key)
     values = ", ".join(f"loaded.{name}" for name in table.names)
@@ -63,8 +73,17 @@ USING (
     WHERE TRUE
     QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {key}) = 1
 ) AS loaded
-ON {same}
+ON {same}{_within(dialect, table, file)}
 WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"""
+
+
+def _within(dialect: Dialect, table: Table, file: Path) -> str:
+    """Where in the table the rows of a file can be: else a load would read all that came before it."""
+    span = span_of(file, table.partition_by) if table.partition_by else None
+    if span is None:
+        return ""
+    first, last = (_INSTANTS[dialect].format(instant.strftime("%Y-%m-%d %H:%M:%S.%f")) for instant in span)
+    return f"\n    AND there.{table.partition_by} BETWEEN {first} AND {last}"
 
 
 def _column(dialect: Dialect, column: Column) -> str:

@@ -33,7 +33,7 @@ uvicorn.run(fakesnow.server.app, host=sys.argv[1], port=int(sys.argv[2]), log_le
 class _Emulator(Server):
     """A server that speaks HTTP, from the virtual environment of its name."""
 
-    start_seconds = 60.0
+    start_seconds = 120.0
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -55,16 +55,25 @@ def test_a_row_that_is_there_is_left_alone(engine: Engine, tmp_path: Path) -> No
 
 
 def test_a_load_is_there_as_a_whole_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
-    """Where one file cannot be read, no table has rows of the load."""
+    """Where the rows of one file do not fit, no table has rows of the load."""
     engine.create([BOXES, LIDS])
-    broken = tmp_path / "broken.parquet"
-    broken.write_bytes(b"PAR1 no Parquet PAR1")
+    words = replace(BOXES, columns=(BOXES.columns[0], Column("place", "text", "A word."), *BOXES.columns[2:]))
+    broken = file_of(tmp_path, [("a", "nowhere", *box("a")[2:])], words)
     good = file_of(tmp_path, [box("a")])
     with pytest.raises(NexusError):
         engine.load("first", {BOXES: good, LIDS: broken})
     assert names(engine) == []
     engine.load("second", {BOXES: good, LIDS: good})
     assert names(engine) == names(engine, LIDS) == ["a"]
+
+
+def test_what_is_no_parquet_is_refused(engine: Engine, tmp_path: Path) -> None:
+    """The error names the file."""
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 no Parquet PAR1")
+    engine.create([BOXES])
+    with pytest.raises(TerminalError, match=r"broken\.parquet is no Parquet file"):
+        engine.load("first", {BOXES: broken})
 
 
 def test_a_missing_column_is_added(engine: Engine, tmp_path: Path) -> None:

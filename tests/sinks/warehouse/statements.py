@@ -1,0 +1,124 @@
+"""Every statement of the project in one dialect, and what the real warehouse would have against it.
+
+The emulators run on DuckDB and take what DuckDB takes. So BigQuery's statements also go through Google's
+analyzer (`tests.services.refusals`), and both vendors' through what stands here: their dialect's grammar as
+sqlglot knows it, a list of the functions that their manuals have, and rules of theirs that no grammar says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from sqlglot import exp, parse_one, tokenize
+from sqlglot.errors import SqlglotError
+
+from schemas.tables import Column, ColumnType, Table, tables
+from sinks.warehouse.arrow import write_parquet
+from sinks.warehouse.engine import Dialect
+from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from tests.resolver.scribe import asked
+
+# Whoever needs another one looks it up in the vendor's manual, and adds it.
+FUNCTIONS: Final[Mapping[Dialect, str]] = {
+    "bigquery": """
+        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT GREATEST LAG LEAD LEAST LENGTH LOWER MAX MIN MOD
+        RANK REGEXP_CONTAINS ROW_NUMBER SUBSTR SUM TIMESTAMP_MILLIS TIMESTAMP_TRUNC TO_HEX UNIX_MILLIS
+    """,
+    "snowflake": """
+        CAST COALESCE COUNT DATE_PART DATE_TRUNC GREATEST HEX_ENCODE LAG LEAD LEAST LENGTH LOWER MAX MIN
+        MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
+    """,
+}
+_TYPES: Final = "NUMBER TIMESTAMP_NTZ"
+_WORDS: Final = "ALL AND AS BY FROM IN INSERT NOT ON OR OVER THEN USING VALUES WHEN"
+_STATEMENTS: Final = (
+    *(exp.Select, exp.Union, exp.Create, exp.Alter, exp.Drop, exp.Insert, exp.Merge, exp.Update, exp.Delete),
+    *(exp.Transaction, exp.Commit),
+)
+_NOT_RECURSIVE: Final = (exp.AggFunc, exp.Distinct, exp.Group, exp.Limit, exp.Order, exp.Window)
+_DUCKDBS: Final = (exp.Filter, exp.Lambda)  # aggregates with FILTER, and functions of lists
+_OUTER: Final = frozenset({"LEFT", "RIGHT", "FULL"})
+
+
+def statements(dialect: Dialect, folder: Path) -> list[str]:
+    """All of them, in an order in which they can run: tables, what a load says, the resolution."""
+    made = [table for table in tables().values() if table.layer != "view"]
+    stages = [create_table(dialect, table).replace(table.name, f"{table.name}__x", 1) for table in made]
+    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table)) for table in made]
+    added = add_column(dialect, made[0], Column("nexus_added", "instant", "Of a later version."))
+    ours = [*(create_table(dialect, table) for table in made), added, *stages, *merges]
+    return ours + [one if isinstance(one, str) else _small(dialect, *one) for one in asked(dialect)]
+
+
+def _file(folder: Path, table: Table) -> Path:
+    """A file of one row for the table: what a merge asks of it is when its rows were."""
+    example = {"text": "a", "bytes": b"a", "int": 1, "float": 1.0, "bool": True, "instant": 0, "json": "{}"}
+    file = folder / f"{table.name}.parquet"
+    columns = {column.name: column.type for column in table.columns}
+    write_parquet(file, columns, [tuple(example[kind] for kind in columns.values())])
+    return file
+
+
+def objections(statement: str, dialect: Dialect) -> list[str]:
+    """What the warehouse would not take, or only its emulator does. Nothing, if all is well."""
+    try:
+        parsed = parse_one(statement, read=dialect)
+    except SqlglotError as error:
+        return [f"does not parse: {str(error).splitlines()[0]}"]
+    if type(parsed) not in _STATEMENTS:
+        return ["is no statement of this dialect"]
+    of_parts = (found for check in (_duckdbs, _joins, _recursions) for found in check(parsed))
+    return [*_unknown_functions(statement, dialect), *of_parts]
+
+
+def _small(dialect: Dialect, name: str, columns: Mapping[str, ColumnType]) -> str:
+    """A small table as `Engine.replace` makes it."""
+    declared = ", ".join(f"{column} {TYPES[dialect][kind]}" for column, kind in columns.items())
+    return f"CREATE OR REPLACE TABLE {name} ({declared})"
+
+
+def _unknown_functions(statement: str, dialect: Dialect) -> Iterator[str]:
+    """As they are written: sqlglot would take one dialect's name for another's."""
+    known = {*FUNCTIONS[dialect].split(), *_TYPES.split(), *_WORDS.split()}
+    for token, after in pairwise(tokenize(statement, read=dialect)):
+        name = token.text.upper().split()[-1] if token.text.strip() else ""
+        is_call = after.text == "(" and name[:1].isalpha() and not name.startswith("NEXUS_")
+        if is_call and name not in known:
+            yield f"{name} is not on the list of functions"
+
+
+def _duckdbs(parsed: exp.Expr) -> Iterator[str]:
+    for found in parsed.find_all(*_DUCKDBS):
+        yield f"only DuckDB takes {found.sql()}"
+    for distinct in parsed.find_all(exp.Distinct):
+        if distinct.args.get("on"):
+            yield "only DuckDB takes DISTINCT ON"
+
+
+def _joins(parsed: exp.Expr) -> Iterator[str]:
+    for join in parsed.find_all(exp.Join):
+        if join.kind in ("SEMI", "ANTI", "POSITIONAL") or join.method in ("ASOF", "POSITIONAL"):
+            yield f"only DuckDB takes {join.sql()}"
+        condition = join.args.get("on")
+        if join.side in _OUTER and not (condition and _is_equality(condition)):
+            yield f"BigQuery takes no outer join without an equality: {join.sql()}"
+
+
+def _is_equality(condition: exp.Expr) -> bool:
+    parts = condition.flatten() if isinstance(condition, exp.And) else [condition]
+    return any(isinstance(part.unnest(), exp.EQ) for part in parts)
+
+
+def _recursions(parsed: exp.Expr) -> Iterator[str]:
+    """BigQuery takes no aggregate in a recursive term, Snowflake none of these, and only UNION ALL."""
+    for cte in parsed.find_all(exp.CTE):
+        if not any(table.name == cte.alias for table in cte.this.find_all(exp.Table)):
+            continue
+        if not isinstance(cte.this, exp.Union) or cte.this.args.get("distinct"):
+            yield f"{cte.alias}: a recursion is a UNION ALL"
+            continue
+        for found in cte.this.expression.find_all(*_NOT_RECURSIVE):
+            yield f"{cte.alias}: no {type(found).__name__.upper()} in a recursive term"

@@ -1,0 +1,74 @@
+"""Every statement that is sent to BigQuery and Snowflake is one that the real ones take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sinks.warehouse.engine import Dialect
+from tests.conftest import unavailable
+from tests.services import Missing, refusals
+from tests.sinks.warehouse.statements import objections, statements
+
+RECURSIVE = (
+    "WITH RECURSIVE walk AS (SELECT 1 AS n {union} SELECT {term} FROM walk WHERE n < 5) SELECT n FROM walk"
+)
+OURS = "SELECT a.n FROM nexus_work_a AS a "
+
+# What DuckDB takes, and so an emulator may take it, too.
+ONLY_EMULATORS = {
+    "SELECT LIST_CONTAINS([1], 1)": "LIST_CONTAINS",
+    "SELECT STRFTIME(a.n, '%Y') FROM nexus_work_a AS a": "STRFTIME",
+    "SELECT COUNT(*) FILTER (WHERE a.n > 1) FROM nexus_work_a AS a": "FILTER",
+    "SELECT DISTINCT ON (a.n) a.n FROM nexus_work_a AS a": "DISTINCT ON",
+    OURS + "SEMI JOIN nexus_work_b AS b ON a.n = b.n": "SEMI",
+    OURS + "LEFT JOIN nexus_work_b AS b ON a.n < b.n": "without an equality",
+    OURS + "FULL JOIN nexus_work_b AS b ON a.n = b.n OR a.n = b.m": "without an equality",
+    RECURSIVE.format(union="UNION", term="n + 1"): "union",
+    RECURSIVE.format(union="UNION ALL", term="MAX(n) + 1"): "MAX in a recursive term",
+    RECURSIVE.format(union="UNION ALL", term="DISTINCT n + 1"): "DISTINCT in a recursive term",
+    "SELECT 1 FROM": "does not parse",
+    "PRAGMA memory_limit = '1GB'": "no statement",
+}
+
+# What BigQuery refuses beside these, and its emulator may not.
+REFUSED_BY_GOOGLE = (
+    "SELECT source FROM nexus_events WHERE source ILIKE 'a'",
+    "SELECT log_offset::STRING FROM nexus_events",
+    "SELECT source FROM nexus_events UNION SELECT topic FROM nexus_events",
+    "SELECT nothing_such FROM nexus_events",
+    "SELECT source + 1 FROM nexus_events",
+    "SELECT source FROM nexus_events WHERE log_offset = 'a'",
+    "CREATE TABLE nexus_x (a INT32)",
+    RECURSIVE.format(union="UNION ALL", term="MAX(n) + 1"),
+)
+
+
+@pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
+def test_every_statement_is_of_its_dialect(dialect: Dialect, tmp_path: Path) -> None:
+    """Grammar, functions and the rules of recursions and joins: nothing that only an emulator takes."""
+    found = {statement: objections(statement, dialect) for statement in statements(dialect, tmp_path)}
+    assert len(found) > 100
+    assert {statement: against for statement, against in found.items() if against} == {}
+
+
+@pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
+@pytest.mark.parametrize("statement", ONLY_EMULATORS)
+def test_what_only_emulators_take_is_refused(dialect: Dialect, statement: str) -> None:
+    """The check finds each of the known ways to be wrong on the real warehouse alone."""
+    assert ONLY_EMULATORS[statement].lower() in " ".join(objections(statement, dialect)).lower()
+
+
+@pytest.mark.services
+@pytest.mark.timeout(500)
+def test_every_statement_of_bigquery_is_googlesql(tmp_path: Path) -> None:
+    """Google's analyzer takes all of them, with the types of the tables, and refuses what BigQuery does."""
+    ours = statements("bigquery", tmp_path)
+    try:
+        found = refusals([*ours, *REFUSED_BY_GOOGLE])
+    except Missing as missing:
+        unavailable(missing)
+    wrong = {statement: why for statement, why in zip(ours, found, strict=False) if why}
+    assert wrong == {}
+    assert all(found[len(ours) :])
