@@ -85,13 +85,14 @@ class Authoritative:
         whenever it came in).
         """
         said = words(self.keyring, commands)
-        _Inputs(self.engine, rules, said).load(cut, until_ms)
-        self._run("named", "identifiers", "links")
-        _Inputs(self.engine, rules, said).load_nameless()
-        self._run("members", "nodes", "quarantined", "guarded", "components", "pairs", "edges")
+        inputs = _Inputs(self.engine, rules, said)
+        inputs.load(cut, until_ms)
+        _run(self.engine, "named", "identifiers", "links")
+        inputs.load_nameless()
+        _run(self.engine, "members", "nodes", "quarantined", "guarded", "components", "pairs", "edges")
         rounds, depth = _Rounds(self.engine, self.max_recursion).unite()
         suspended = self._judge(rules, said)
-        self._run("entities")
+        _run(self.engine, "entities")
         return Report(rounds, depth, suspended)
 
     def describe(self, rules: Rules, now_ms: int) -> None:
@@ -100,21 +101,21 @@ class Authoritative:
 
     def publish_identity(self, report: Report) -> None:
         """Make the tables for people of what `resolve` found: see `schemas.tables`."""
-        self._run(*(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
-        self._run("entity_aliases", "quarantine")
+        _run(self.engine, *(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
+        _run(self.engine, "entity_aliases", "quarantine")
         columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}
         suspended = [self._suspended(edge, why) for edge, why in report.suspended.items()]
         self.engine.replace("nexus_suspended_links", columns, suspended)
 
     def publish_edges(self) -> None:
         """Make the tables of the edges that `resolve` found: for people who look why two are one."""
-        self._run(*(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
+        _run(self.engine, *(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
 
     def publish_profiles(self) -> None:
         """The same of what `describe` found."""
         for entity_type in ENTITY_TYPES:
-            self._run(f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
-        self._run("final_memberships", "final_states")
+            _run(self.engine, f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
+        _run(self.engine, "final_memberships", "final_states")
 
     def _suspended(self, edge: Edge, why: Conflict) -> Row:
         set_key = self.keyring.handle(b"".join(edge.keys))
@@ -122,19 +123,14 @@ class Authoritative:
         apart = None if why.apart is None else canonical([key.hex() for key in why.apart]).decode()
         return edge.kind, keys, set_key, edge.position, why.unique, apart
 
-    def _run(self, *names: str) -> None:
-        for name in names:
-            self.engine.execute(statement(self.engine.dialect, name))
-
     def _judge(self, rules: Rules, said: Words) -> dict[Edge, Conflict]:
         """Divide the components that may not be one entity."""
         if not rules.unique and not said.standing("apart"):
             return {}
-        self._run("conflicts")
-        dispute = _Dispute(self.engine, rules, said)
-        judged, suspended = dispute.settle()
+        _run(self.engine, "conflicts")
+        judged, suspended = _Dispute(self.engine, rules, said).settle()
         self.engine.replace("nexus_work_judged", {"node": "int", "component": "int"}, judged)
-        self._run("judged")
+        _run(self.engine, "judged")
         return suspended
 
 
@@ -144,6 +140,15 @@ def statement(dialect: str, name: str) -> str:
     sql = files("resolver").joinpath("sql")
     own = sql.joinpath(dialect, f"{name}.sql")
     return (own if own.is_file() else sql.joinpath("common", f"{name}.sql")).read_text("utf-8")
+
+
+def _run(engine: Engine, *names: str) -> None:
+    for name in names:
+        engine.execute(statement(engine.dialect, name))
+
+
+def _rows(engine: Engine, name: str) -> Iterable[Row]:
+    return engine.rows(statement(engine.dialect, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +191,13 @@ class _Inputs:
         """Which of the identifiers in the log name nobody."""
         nameless = [
             (node,)
-            for node, *named in self.engine.rows(statement(self.engine.dialect, "candidates"))
+            for node, *named in _rows(self.engine, "candidates")
             if self.rules.blocked(Identifier(*named)) is not None
         ]
         self.engine.replace("nexus_work_nameless", {"node": "int"}, nameless)
 
     def _ends(self) -> Iterable[Row]:
-        return list(self.engine.rows(statement(self.engine.dialect, "ends")))
+        return list(_rows(self.engine, "ends"))
 
     def _load_keys(self, name: str, keys: Iterable[bytes]) -> None:
         rows = [(key,) for key in sorted(keys)]
@@ -224,8 +229,7 @@ class _Rounds:
             random = Random(rounds)  # any numbers do, and the same ones in every run
             salt = (random.randrange(1, _PRIME), random.randrange(_PRIME), self.max_recursion)
             self.engine.replace("nexus_work_salt", columns, [salt])
-            for name in ("hook", "walk", "joined", "contract"):
-                self.engine.execute(statement(self.engine.dialect, name))
+            _run(self.engine, "hook", "walk", "joined", "contract")
             deepest = max(deepest, self._number("SELECT MAX(depth) FROM nexus_work_walk"))
             rounds += 1
         return rounds, deepest
@@ -250,7 +254,7 @@ class _Dispute:
 
     def settle(self) -> tuple[list[tuple[int, int]], dict[Edge, Conflict]]:
         """The component of each of their identifiers, and the edges that are suspended."""
-        for node, key, identifier_type in self._rows("disputed_identifiers"):
+        for node, key, identifier_type in _rows(self.engine, "disputed_identifiers"):
             self._nodes[bytes(key)], self._types[bytes(key)] = node, identifier_type
         partition = self._partition()
         for key in self._nodes:
@@ -273,19 +277,16 @@ class _Dispute:
     def _edges(self) -> Iterator[Edge]:
         for keys, said in self.said.standing("together"):
             yield Edge("together", said.position, keys)
-        for one, other in self._rows("disputed_synonyms"):
+        for one, other in _rows(self.engine, "disputed_synonyms"):
             low, high = sorted((bytes(one), bytes(other)))
             yield Edge("synonym", b"", (low, high))
         first: dict[tuple[bytes, ...], bytes] = {}
-        for _, rows in groupby(self._rows("disputed_links"), key=itemgetter(0)):
+        for _, rows in groupby(_rows(self.engine, "disputed_links"), key=itemgetter(0)):
             named = list(rows)
             keys, position = tuple(bytes(row[2]) for row in named), bytes(named[0][1])
             first[keys] = min(position, first.get(keys, position))
         for keys, position in first.items():
             yield Edge("event", position, keys)
-
-    def _rows(self, name: str) -> Iterable[Row]:
-        return self.engine.rows(statement(self.engine.dialect, name))
 
 
 _STEPS: Final[Mapping[str, ColumnType]] = MappingProxyType(
@@ -320,17 +321,13 @@ class _Profiles:
         types = [(each.identifier_type, place) for place, each in enumerate(self.rules.identifiers)]
         columns: dict[str, ColumnType] = {"identifier_type": "text", "priority": "int"}
         self.engine.replace("nexus_work_priorities", columns, types)
-        self._run("homes", "traits", "memberships", "participants")
+        _run(self.engine, "homes", "traits", "memberships", "participants")
         self._make_base()
         self._make_timed(now_ms)
         for entity_type in ENTITY_TYPES:
             for state in self.rules.states_of(entity_type):
                 if state.derived:
                     self._make_derived(state)
-
-    def _run(self, *names: str) -> None:
-        for name in names:
-            self.engine.execute(statement(self.engine.dialect, name))
 
     def _make_base(self) -> None:
         self._load_declared()
@@ -342,8 +339,8 @@ class _Profiles:
         }
         origin: dict[str, ColumnType] = {"occurred_ms": "int", "source": "text", "event_id": "text"}
         self.engine.replace("nexus_work_facts", {**columns, **origin}, ())
-        self._run("sent_states", "triggered_states")
-        tied = [Value(*row) for row in self.engine.rows(statement(self.engine.dialect, "tied_values"))]
+        _run(self.engine, "sent_states", "triggered_states")
+        tied = [Value(*row) for row in _rows(self.engine, "tied_values")]
         ordered = [(*value, place) for place, value in enumerate(sorted(tied, key=value_bytes))]
         self.engine.replace("nexus_work_tied", {**_VALUE, "place": "int"}, ordered)
         interval: dict[str, ColumnType] = {"entered_ms": "int", "exited_ms": "int", "event_id": "text"}
@@ -353,7 +350,7 @@ class _Profiles:
     def _fold(self, *steps: str) -> None:
         """Add what these steps come to, to the timelines."""
         self.engine.replace("nexus_work_steps", _STEPS, ())
-        self._run(*steps, "fold")
+        _run(self.engine, *steps, "fold")
 
     def _load_declared(self) -> None:
         states = self.rules.states
@@ -392,7 +389,7 @@ class _Profiles:
         }
         self.engine.replace("nexus_work_watched", {**of_state, **at}, watched)
         self.engine.replace("nexus_work_now", {"now_ms": "int"}, [(now_ms,)])
-        self._run("activity", "runs")
+        _run(self.engine, "activity", "runs")
         self._fold("after_steps", "within_steps")
 
     def _make_derived(self, state: StateRules) -> None:
@@ -412,7 +409,7 @@ class _Profiles:
         replace("nexus_work_steps", _STEPS, ())
         steps = statement(self.engine.dialect, "derived_steps")
         self.engine.execute(steps.replace(_OF_FORMULAS, "\n            ".join(cases)))
-        self._run("fold")
+        _run(self.engine, "fold")
 
 
 def _takes_facts(state: StateRules) -> bool:
