@@ -13,6 +13,7 @@ from schemas.errors import NexusError, StoreCorrupt
 Verdict = Literal["ok", "warning", "wrong"]
 
 _LONG_S = 3600  # that a notice waits: by then it was tried four times
+_ORDINARY_BYTES = 1024  # a message in the input log
 
 
 class Check(NamedTuple):
@@ -36,6 +37,7 @@ def checks(settings: Settings) -> Iterator[Check]:
             ("store", _store),
             ("operations", _operations),
             ("outbox", _outbox),
+            ("event log", _event_log),
             ("pending", _pending),
             ("notifications", _notifications),
             ("invariants", _invariants),
@@ -68,6 +70,23 @@ def _outbox(parts: Wiring) -> Check:
     waiting, limit = parts.store.waiting(), parts.settings.outbox_limit
     verdict: Verdict = "warning" if waiting > limit // 2 else "ok"
     return Check("outbox", verdict, f"{waiting} transitions wait to be published, of {limit} that may")
+
+
+def _event_log(parts: Wiring) -> Check:
+    """How far what is archived lies behind what is resolved."""
+    if parts.settings.warehouse_engine == "none":
+        return Check("event log", "ok", "none is set")
+    at, is_log = parts.event_log().offsets(), parts.settings.source == "log"
+    behind = sum(
+        max(0, offset - at.get((topic, partition), 0))
+        for topic in (*parts.inputs, parts.control)
+        for partition, offset in parts.store.offsets(topic).items()
+    )
+    many = parts.settings.warehouse.batch * (_ORDINARY_BYTES if is_log else 1)
+    told = f"{behind:,} {'bytes' if is_log else 'messages'} behind the stream"
+    return Check(
+        "event log", "warning" if behind > many else "ok", f"{dict(parts.places)['event log']}: {told}"
+    )
 
 
 def _pending(parts: Wiring) -> Check:

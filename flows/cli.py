@@ -152,7 +152,7 @@ def demo(count: int, seed: int, data: Path, journey: bool) -> None:
 
 
 @nexus.command()
-@click.argument("flow", required=False, type=click.Choice(["resolve", "publish", "notify"]))
+@click.argument("flow", required=False, type=click.Choice(["resolve", "publish", "notify", "archive"]))
 @click.option("--source", default=None, help="`kafka`, a file, or `-`: appended to the input log first.")
 @click.option(
     "--as",
@@ -181,7 +181,7 @@ def run(
     ephemeral: bool,
     **given: Any,
 ) -> None:
-    """Run the flows: resolve, publish, notify, or all of them.
+    """Run the flows: resolve, publish, notify, archive, or all of them.
 
     Without settings everything is embedded: a private redis-server, and logs in the data folder. With
     `kafka.bootstrap.servers` and `redis.url` set it reads and writes topics. Any number of processes
@@ -197,7 +197,7 @@ def run(
     from flows.production import Production, Source
 
     settings = settings_of(given, workers=workers, redis__ephemeral=ephemeral or None)
-    if flow in ("publish", "notify") and source is not None:
+    if flow in ("publish", "notify", "archive") and source is not None:
         raise SettingsError(
             f"{flow} reads no input and takes no --source: leave it out, or run without `{flow}`"
         )

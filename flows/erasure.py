@@ -83,6 +83,7 @@ class Erasure:
         else:
             yield from self._in_topics()
         yield from self._in_operations()
+        yield from self._in_event_log()
         yield from _in_redis(self._parts)
 
     def _in_logs(self) -> Iterator[Remains]:
@@ -123,6 +124,11 @@ class Erasure:
         letters = messages_of(self._parts, "dead-letters", self._parts.settings.output.dead_letters)
         naming, is_all = _naming(values, (one.value or b"" for one in letters))
         return Remains(what if is_all else f"{what}, among the oldest: there are more", where, until, naming)
+
+    def _in_event_log(self) -> Iterator[Remains]:
+        where = dict(self._parts.places).get("event log")
+        if where is not None:
+            yield Remains("rows of the event log", where, "until the archive has read the erasure")
 
     def _in_operations(self) -> Iterator[Remains]:
         """Operator events are kept for ever. Those that name the subject hold its values."""

@@ -67,8 +67,10 @@ class LogReader:
         from_beginning: bool = False,
         batch: int = 500,
         wait_s: float = 0.005,
+        lock: str = "reader.lock",
     ) -> None:
-        self._folder, self._resume = folder, resume
+        """`lock` names the lock file in the folder: who reads for another purpose has another one."""
+        self._folder, self._resume, self._lock = folder, resume, lock
         self._input = None if log is None else _Track(TOPIC, log, folder)
         self._control = None if control is None else _Track(CONTROL, control, control.folder)
         self._from_beginning, self._batch, self._wait_s = from_beginning, batch, wait_s
@@ -83,7 +85,7 @@ class LogReader:
         if self._membership is not None:
             return True
         self._folder.mkdir(parents=True, exist_ok=True)
-        membership = (self._folder / "reader.lock").open("ab")
+        membership = (self._folder / self._lock).open("ab")
         try:
             fcntl.flock(membership, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,7 +14,7 @@ from flows.ingest import RECORD, Ingest
 from flows.progress import progress
 from flows.reader import AtEnd
 from flows.resolve import Counts
-from flows.running import Flow, Run, notify_flow, publish_flow, resolve_flow, run_flows
+from flows.running import Flow, Run, archive_flow, notify_flow, publish_flow, resolve_flow, run_flows
 from flows.settings import Settings
 from flows.settling import Settling
 from flows.stopping import Crash, Stop
@@ -83,9 +83,15 @@ class Production:
         self._crash = Crash(os.environ.get("NEXUS_TEST_CRASH_AT"))
 
     def run(self, only: str | None, *, until_end: bool = False, from_beginning: bool = False) -> None:
-        """Run `resolve`, `publish`, `notify`, or (None) all of them; `notify` only with notifications set."""
+        """Run `resolve`, `publish`, `notify`, `archive`, or (None) all of them that have something to do:
+        `notify` with notifications set, `archive` with a warehouse.
+        """
         if only == "notify" and not self._settings.notifications.are_set:
             raise SettingsError("there are no notifications in the settings: see docs/notifications.md")
+        if only == "archive" and self._settings.warehouse_engine == "none":
+            raise SettingsError(
+                "there is no event log to archive into: set warehouse.engine to duckdb, bigquery or snowflake"
+            )
         self._stop.on_signals()
         with Wiring(self._settings) as parts:
             parts.prepare_topics()
@@ -122,9 +128,11 @@ class Production:
         no_more = (lambda: all(one.is_set() for one in before)) if at_end else None
         if only in {None, "publish"}:
             flows.append(publish_flow(parts, run, self._crash, no_more))
+        published = flows[-1].ended.is_set if flows else lambda: True
         if only in {None, "notify"} and self._settings.notifications.are_set:
-            published = flows[-1].ended.is_set if flows else lambda: True
             flows.append(notify_flow(parts, run, self._crash, published if at_end else None))
+        if only in {None, "archive"} and self._settings.warehouse_engine != "none":
+            flows.append(archive_flow(parts, run, self._crash, published if at_end else None))
         return flows
 
     @contextmanager
@@ -192,7 +200,7 @@ def _summary(run: Run, seconds: float) -> str:
         f"{counts.messages:,} messages{rate}: {counts.events:,} events, {counts.skipped:,} that "
         "concern nobody, "
         f"{counts.dead_letters:,} dead letters; {operations}{counts.transitions:,} transitions made, "
-        f"{published:,} published{_notified(run)}"
+        f"{published:,} published{_notified(run)}{_archived(run)}"
     )
 
 
@@ -201,3 +209,7 @@ def _notified(run: Run) -> str:
         return ""
     delivered = sum(sender.delivered for sender in run.senders.values())
     return f"; {run.notifier.enqueued:,} notices enqueued, {delivered:,} delivered"
+
+
+def _archived(run: Run) -> str:
+    return f"; {run.archiver.counts.rows:,} rows archived" if run.archiver is not None else ""

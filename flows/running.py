@@ -14,7 +14,7 @@ from typing import Any
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
-from flows import notify, publish, resolve
+from flows import archive, notify, publish, resolve
 from flows.reader import AtEnd, Intake
 from flows.sending import Sender
 from flows.stopping import Crash, InHalves, Steps, Stop
@@ -43,6 +43,7 @@ class Run:
     counts: resolve.Counts
     publisher: "publish.Work | None" = None
     notifier: "notify.Work | None" = None
+    archiver: "archive.Work | None" = None
     senders: "dict[str, Sender]" = field(default_factory=dict)
 
     def finish(self, seconds: float) -> None:
@@ -176,3 +177,32 @@ def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], boo
     run.notifier = notify.Work(deliveries, notifications, namespace, senders, reader, stop)
     flow = notify.build(notify.Source(reader, stop), run.notifier, Steps(stop, crash))
     return Flow("notify", flow)
+
+
+def archive_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bool] | None = None) -> Flow:
+    """flows.archive with its parts. Ends when `no_more` says that no more transitions come, and all that is
+    there is in the event log.
+    """
+    settings, stop = parts.settings, run.stop
+    event_log = parts.event_log(lambda point: crash(f"within-load-{point}"))
+    gatherer = archive.Gatherer(
+        event_log,
+        parts.keyring,
+        parts.archive_reader,
+        parts.published("archive"),
+        settings.warehouse.batch,
+        settings.warehouse.every_s,
+        parts.at_end,
+        no_more,
+    )
+    run.archiver = archive.Work(
+        event_log,
+        gatherer,
+        parts.operations,
+        parts.formats(),
+        settings.rules.identifier,
+        settings.namespace,
+        stop,
+    )
+    flow = archive.build(archive.Source(gatherer, stop), run.archiver, Steps(stop, crash))
+    return Flow("archive", flow)

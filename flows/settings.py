@@ -121,6 +121,14 @@ class Output(Section):
     replication_factor: int = Field(1, ge=1, le=16, description="of topics that Nexus makes")
 
 
+class Warehouse(Section):
+    """Where the event log is kept. Without an engine: embedded a folder in `data`, with Kafka nowhere."""
+
+    engine: Literal["duckdb", "bigquery", "snowflake", "none"] | None = None
+    batch: int = Field(10_000, ge=1, le=1_000_000, description="most messages in one load")
+    every_s: float = Field(5, gt=0, le=3600, description="seconds that a message waits for others")
+
+
 def _as_rules(given: Any) -> Rules:
     """From a file rules come as a value: there they were read with their lines."""
     return given if isinstance(given, Rules) else Rules.from_data(given)
@@ -155,6 +163,7 @@ class Settings(Section):
         default_factory=Rules, description="of identity, traits and states: see docs/rules.md"
     )
     notifications: Notifications = Notifications()
+    warehouse: Warehouse = Warehouse()
 
     @field_validator(*_KAFKA_SECTIONS)
     @classmethod
@@ -195,6 +204,11 @@ class Settings(Section):
     def source(self) -> Literal["kafka", "log"]:
         """Where the input is: Kafka when it has an address, else the log in the data folder."""
         return "kafka" if "bootstrap.servers" in self.kafka else "log"
+
+    @property
+    def warehouse_engine(self) -> Literal["duckdb", "bigquery", "snowflake", "none"]:
+        """What keeps the event log."""
+        return self.warehouse.engine or ("duckdb" if self.source == "log" else "none")
 
     @property
     def group_id(self) -> str:

@@ -23,10 +23,10 @@ from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redi
 from redis.retry import Retry
 
 from flows.embedded import PrivateRedis
-from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader
+from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnd, KafkaReader, Resume
 from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
 from flows.operations import Operations
-from flows.reader import AtEnd, IdleReader, ReaderFactory
+from flows.reader import AtEnd, IdleReader, Reader, ReaderFactory
 from flows.settings import Settings
 from flows.transitions_reader import LogTransitions, TopicTransitions, Transitions
 from resolver.deliveries import Deliveries
@@ -48,8 +48,11 @@ from sinks.topics import (
     ensure_topics,
     topic_id,
 )
+from sinks.warehouse.promise import EventLog
 
 log = logging.getLogger("nexus")
+
+_ARCHIVE_BATCH = 5_000  # messages read at once: a load is put together from them
 
 
 class Wiring:
@@ -172,11 +175,11 @@ class Wiring:
         self._open.callback(sink.close)
         return sink
 
-    def published(self) -> Transitions:
-        """The transitions as they are published, to be read with a cursor of one's own."""
+    def published(self, reader: str = "notify") -> Transitions:
+        """The transitions as they are published, to be read with a cursor of one's own: that of `reader`."""
         if self.settings.source == "log":
             return LogTransitions(self.log("transitions"))
-        config = {**self.consumer_config, "group.id": f"{self.settings.group_id}-notify"}
+        config = {**self.consumer_config, "group.id": f"{self.settings.group_id}-{reader}"}
         return TopicTransitions(config, self.settings.output.transitions, self.admin)
 
     @cached_property
@@ -197,6 +200,11 @@ class Wiring:
     def formats(self) -> Mapping[str, str]:
         """The format of each topic's messages; in the input log every line says its own."""
         return self.settings.input.topics if self.settings.source == "kafka" else {}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics of the input, as messages and offsets name them."""
+        return (TOPIC,) if self.settings.source == "log" else tuple(self.settings.input.topics)
 
     @property
     def control(self) -> str:
@@ -284,18 +292,64 @@ class Wiring:
         folder = self.settings.data / self.settings.namespace / TOPIC
         return LogReader(None, folder, self.store.resume, control=self.log(CONTROL))
 
-    def at_end(self) -> AtEnd:
-        """Whether the input and the operator events, as they are now, are worked off."""
+    def at_end(self, offsets: Callable[[str], Mapping[int, int]] | None = None) -> AtEnd:
+        """Whether the input and the operator events, as they are now, are worked off: by the stream, or by
+        whoever is as far as `offsets` say.
+        """
+        offsets = offsets or self.store.offsets
         if self.settings.source == "log":
-            return LogEnd({name: self.log(name) for name in (TOPIC, CONTROL)}, self.store.offsets)
+            return LogEnd({name: self.log(name) for name in (TOPIC, CONTROL)}, offsets)
         topics = (*self.settings.input.topics, self.settings.input.control)
-        return KafkaEnd(self.consumer_config, topics, self.store.offsets)
+        return KafkaEnd(self.consumer_config, topics, offsets)
 
     def operations_at_end(self) -> AtEnd:
         """Whether the operator events, as they are now, are worked off."""
         if self.settings.source == "log":
             return LogEnd({CONTROL: self.log(CONTROL)}, self.store.offsets)
         return KafkaEnd(self.consumer_config, (self.settings.input.control,), self.store.offsets)
+
+    # the event log
+
+    def event_log(self, step: Callable[[str], None] = lambda _point: None) -> EventLog:
+        """Where the event log is kept. `step` is told of the points at which its writing may be killed."""
+        match self.settings.warehouse_engine:
+            case "duckdb":
+                from sinks.warehouse.segments import SegmentedEventLog
+
+                folder = self.settings.data / self.settings.namespace / "events"
+                return SegmentedEventLog(folder, self.keyring, step)
+        raise SettingsError(
+            "there is no event log to archive into: set warehouse.engine to duckdb, bigquery or snowflake"
+        )
+
+    def archive_reader(self, resume: Resume) -> Reader:
+        """What reads input and operator events for the event log, in a group of its own."""
+        settings = self.settings
+        batch = min(settings.warehouse.batch, _ARCHIVE_BATCH)
+        if settings.source == "log":
+            folder = settings.data / settings.namespace / TOPIC
+            return LogReader(
+                self.log(TOPIC),
+                folder,
+                resume,
+                control=self.log(CONTROL),
+                batch=batch,
+                lock="archive.lock",
+            )
+        admin = self.admin
+        return KafkaReader(
+            {
+                **self.consumer_config,
+                "group.id": f"{settings.group_id}-archive",
+                "client.id": f"nexus-{settings.namespace}-archive",
+                "enable.partition.eof": True,  # the end may lie behind offsets that hold no message
+            },
+            tuple(settings.input.topics),
+            resume,
+            lambda topic: topic_id(admin, topic),
+            control=settings.input.control,
+            batch=batch,
+        )
 
     @property
     def places(self) -> Iterable[tuple[str, str]]:
@@ -309,11 +363,15 @@ class Wiring:
             yield "operator events", f"{folder / CONTROL}"
             yield "transitions", f"{folder / 'transitions'}"
             yield "dead letters", f"{folder / 'dead-letters'}"
-            return
-        yield "input", f"{', '.join(settings.input.topics)} at {settings.kafka['bootstrap.servers']}"
-        yield "operator events", settings.input.control
-        yield "transitions", settings.output.transitions
-        yield "dead letters", settings.output.dead_letters
+        else:
+            yield "input", f"{', '.join(settings.input.topics)} at {settings.kafka['bootstrap.servers']}"
+            yield "operator events", settings.input.control
+            yield "transitions", settings.output.transitions
+            yield "dead letters", settings.output.dead_letters
+        if settings.warehouse_engine == "duckdb":
+            yield "event log", f"{settings.data / settings.namespace / 'events'}"
+        elif settings.warehouse_engine != "none":
+            yield "event log", settings.warehouse_engine
 
 
 def _typed(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from resolver.packing import Part, pack_member, pack_shape
 from resolver.said import Mentioned, Packer
 from resolver.store import Command, Evidence, Shape
+from schemas.erasures import Erasures
 from schemas.events import Event, Participant
 from schemas.identifiers import Identifier, Keyring
 from schemas.rules import Rules
@@ -26,7 +27,7 @@ class Linker:
 
     def __init__(self, keyring: Keyring, rules: Rules | None = None) -> None:
         self._keyring, self.rules = keyring, rules or Rules()
-        self._erased: dict[bytes, bytes] = {}
+        self._erasures = Erasures(keyring)
         self._packer = Packer(self.rules)
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
@@ -34,7 +35,7 @@ class Linker:
     def under(self, rules: Rules) -> "Linker":
         """The same under other rules. What it was told of erased identifiers goes along."""
         other = Linker(self._keyring, rules)
-        other.learn(self._erased)
+        other.learn(self._erasures.positions)
         return other
 
     def shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
@@ -65,15 +66,11 @@ class Linker:
 
     def learn(self, erased: Mapping[bytes, bytes]) -> None:
         """Erased identifier keys, each with the log position of its erasure."""
-        self._erased.update(erased)
+        self._erasures.update(erased)
 
     def living(self, key: bytes, position: bytes) -> bytes | None:
         """The key that goes by this one at a log position; None where it is erased there."""
-        while (erasure := self._erased.get(key)) is not None:
-            if position <= erasure:
-                return None
-            key = self._keyring.reborn(key, erasure)
-        return key
+        return self._erasures.living(key, position)
 
     def command(self, command: Command) -> Command | None:
         """An operator event under the keys of today; None when it names what is erased at its position.
@@ -82,22 +79,21 @@ class Linker:
         """
         if command.kind == "erase":
             return command
-        keys = [self.living(key, command.position) for key in command.keys]
-        living = tuple(key for key in keys if key is not None)
-        return replace(command, keys=living) if len(living) == len(keys) else None
+        living = self._erasures.living_set(command.keys, command.position)
+        return None if living is None else replace(command, keys=living)
 
     def _living_shape(self, shape: Shape, position: bytes) -> Shape | None:
         """The link under the keys of today; None when it names what is erased at this position."""
-        if self._erased.keys().isdisjoint(shape.keys):
+        if self._erasures.positions.keys().isdisjoint(shape.keys):
             return shape
-        keys = [self.living(key, position) for key in shape.keys]
-        if None in keys:
+        keys = self._erasures.living_set(shape.keys, position)
+        if keys is None:
             return None
         named = (self._part(one) for one in shape.identifiers)
         parts = [
             part if key == part.key else Part(part.identifier, key, pack_member(key, part.identifier), b"")
             for part, key in zip(named, keys, strict=True)
-            if part is not None and key is not None
+            if part is not None
         ]
         return self._packed(parts)
 
@@ -134,7 +130,9 @@ class Linker:
     def _shape_at(self, participant: Participant, position: bytes) -> Shape | None:
         """The link that a participant of an event at this position is evidence of."""
         shape = self._shape(participant.identifiers)
-        return self._living_shape(shape, position) if shape is not None and self._erased else shape
+        return (
+            self._living_shape(shape, position) if shape is not None and self._erasures.positions else shape
+        )
 
 
 def _position(event: Event) -> bytes:

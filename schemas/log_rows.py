@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from schemas.erasures import Erasures
-from schemas.events import Event, Message, Participant
+from schemas.events import Event, Json, Message, Participant
 from schemas.identifiers import Keyring
 from schemas.instants import parse_instant
 from schemas.operations import Operation
@@ -63,17 +63,7 @@ class LogRows:
         mentioned = list(self._mentioned(event))
         if not mentioned:
             return  # all of them are erased, and an event that names nobody is nobody's
-        rejected = canonical(
-            [
-                {
-                    "ref": one.ref,
-                    "entity_type": one.entity_type,
-                    "identifier_type": one.identifier_type,
-                    "reason": one.reason,
-                }
-                for one in event.rejected
-            ]
-        ).decode()
+        rejected = _rejected(event) if event.rejected else "[]"
         _add(rows, "nexus_events", (*place, event.event_name, event.event_type, rejected))
         for one in mentioned:
             self._add_participant(rows, place, event, one)
@@ -155,6 +145,19 @@ def add_transition(rows: Rows, change: Change) -> None:
             to_json(change).decode(),
         ),
     )
+
+
+def _rejected(event: Event) -> str:
+    found: list[Json] = [
+        {
+            "ref": one.ref,
+            "entity_type": one.entity_type,
+            "identifier_type": one.identifier_type,
+            "reason": one.reason,
+        }
+        for one in event.rejected
+    ]
+    return canonical(found).decode()
 
 
 def _add(rows: Rows, table: str, row: Row) -> None:

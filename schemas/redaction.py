@@ -45,6 +45,11 @@ _OF_PROFILES: Final = (
     StateCorrected,
 )
 
+NAMING: Final = frozenset(
+    {"entity_created", "entity_split", "identifier_added", "identifier_quarantined", "identifier_released"}
+)
+"""The kinds of changes that name identifiers: see `named_by`."""
+
 IsErased: TypeAlias = Callable[[EntityType, NamedIdentifier], bool]
 
 

@@ -488,12 +488,53 @@ def tables() -> Mapping[str, Table]:
     return {table.name: table for table in (*LOG, *RESOLVED, *FINAL, *VIEWS)}
 
 
-def tables_page() -> Iterator[str]:
-    """The lines of docs/tables.md that tell of each table."""
-    for table in tables().values():
-        yield from (f"### {table.name}", "", table.doc, "", f"Key: {', '.join(table.key)}.", "")
-        yield from ("| column | type | |", "|---|---|---|")
-        for column in table.columns:
-            kind = column.type if column.is_required else f"{column.type}, may be missing"
-            yield f"| `{column.name}` | {kind} | {column.doc} |"
-        yield ""
+def page() -> Iterator[str]:
+    """The lines of docs/tables.md: `python -m schemas.tables > docs/tables.md`."""
+    yield from ("# Tables of the warehouse", "")
+    yield from (_ABOUT, "")
+    for layer, title in _TITLES.items():
+        yield from (f"## {title}", "")
+        for table in tables().values():
+            if table.layer == layer:
+                yield from _chapter(table)
+
+
+_ABOUT: Final = """\
+What each row is, column by column. [warehouse.md](warehouse.md) tells where they lie and how to ask them.
+This page is made from `schemas/tables.py`: `python -m schemas.tables > docs/tables.md`.
+
+Types: `text`; `bytes`; `int` (64 bits); `float` (double); `bool`; `instant`, a timestamp in UTC with
+milliseconds; `json`, as text. Identifier keys and set keys are keyed hashes of 16 bytes: equal for equal
+things, and nothing to guess values from.
+
+The log is a set. One event may stand in it more than once: a producer sent it twice, or it came by two
+topics. Count distinct events by `source` and `event_id`."""
+
+_TITLES: Final[Mapping[Layer, str]] = {
+    "log": "The event log",
+    "resolved": "Resolved",
+    "final": "Final",
+    "view": "Views in the shape of dbt-nexus 0.13",
+}
+
+
+def _chapter(table: Table) -> Iterator[str]:
+    yield from (f"### {table.name}", "", table.doc, "")
+    layout = f"Key: {_named(table.key)}."
+    if table.partition_by is not None:
+        layout += f" Divided by the month of `{table.partition_by}`."
+    if table.cluster_by:
+        layout += f" Rows lie together by {_named(table.cluster_by)}."
+    yield from (layout, "", "| column | type | what it says |", "|---|---|---|")
+    for column in table.columns:
+        kind = column.type if column.is_required else f"{column.type} or nothing"
+        yield f"| `{column.name}` | {kind} | {column.doc} |"
+    yield ""
+
+
+def _named(columns: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)
+
+
+if __name__ == "__main__":
+    print("\n".join(page()).rstrip())

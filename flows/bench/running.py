@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from flows.bench import broker, hubs, profiled, scenarios, splits
+from flows.bench import archived, broker, hubs, profiled, scenarios, splits
 from flows.bench.figures import Figure
 from flows.bench.place import Place, place
 from flows.settings import Settings
@@ -26,6 +26,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "hub": hubs.hub,
     "split": splits.split,
     "states": profiled.states,
+    "archive": archived.archived,
 }
 ON_BROKER: Mapping[str, OnBroker] = {"latency": broker.latency, "webhook": broker.webhook}
 

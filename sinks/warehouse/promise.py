@@ -73,6 +73,9 @@ class EventLog(Protocol):
         expects another offset than there is, unless all of them are where this load leads: then it is in.
         """
 
+    def offsets(self) -> Mapping[tuple[str, int], int]:
+        """How far the log is, by topic and partition, without taking hold of it."""
+
     def tidy(self) -> None:
         """Do some of what keeps the log quick to read, if there is any. Called when time is left."""
 

@@ -316,7 +316,17 @@ def test_an_export_ends_when_its_reader_has_seen_enough(told: Path) -> None:
 def test_a_check_looks_at_everything(told: Path) -> None:
     """Settings, input, store, outbox and invariants are ok; that no secret is set is a warning."""
     found = {one["check"]: one["verdict"] for one in answers(nexus(told, "check", "--json"))}
-    well = ("settings", "input", "store", "operations", "outbox", "pending", "notifications", "invariants")
+    well = (
+        "settings",
+        "input",
+        "store",
+        "operations",
+        "outbox",
+        "event log",
+        "pending",
+        "notifications",
+        "invariants",
+    )
     assert found == {**dict.fromkeys(well, "ok"), "secret": "warning"}
 
 

@@ -22,6 +22,7 @@ from schemas.transitions import (
 from tests.resolver.profile_histories import an_event
 from tests.schemas.messages import NOW_MS, message
 from tests.schemas.test_log_rows import ADA, KEYRING, cells, control, erased, fit
+from tests.sinks.warehouse.reading import in_order
 
 BO = entity_id("person", b"b" * 16)
 CY = entity_id("person", b"c" * 16)
@@ -34,11 +35,6 @@ def rows_of(events: list[Event], erasures: Erasures) -> Rows:
     for offset, event in enumerate(events):
         LogRows(KEYRING, erasures).add_events(rows, message(b"", offset=offset), [event])
     return rows
-
-
-def sorted_rows(rows: Rows) -> Rows:
-    """To compare: tables without rows are as good as none."""
-    return {name: sorted(listed, key=repr) for name, listed in rows.items() if listed}
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -62,7 +58,7 @@ def test_when_an_erasure_comes_does_not_matter(seed: int) -> None:
         all_of_them.learn([living], position)
         rows = without_erased(rows, all_of_them)
         fit(rows)
-    assert sorted_rows(rows) == sorted_rows(rows_of(events, all_of_them))
+    assert in_order(rows) == in_order(rows_of(events, all_of_them))
 
 
 def test_an_operator_event_is_void_afterwards() -> None:

@@ -1,8 +1,9 @@
 """The tables of the warehouse as they are declared."""
 
 import re
+from pathlib import Path
 
-from schemas.tables import FINAL, LOG, RESOLVED, VIEWS, tables
+from schemas.tables import FINAL, LOG, RESOLVED, VIEWS, page, tables
 
 
 def test_names_are_told_apart() -> None:
@@ -49,3 +50,9 @@ def test_docs_are_sentences() -> None:
     for table in tables().values():
         for doc in (table.doc, *(column.doc for column in table.columns)):
             assert re.fullmatch(r"[A-Z0-9`][^|]+\.", doc), doc
+
+
+def test_the_page_tells_of_every_column() -> None:
+    """docs/tables.md says what is declared: made anew by `python -m schemas.tables > docs/tables.md`."""
+    written = (Path(__file__).parents[2] / "docs/tables.md").read_text("utf-8")
+    assert written == "\n".join(page()).rstrip() + "\n"
