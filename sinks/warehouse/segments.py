@@ -42,9 +42,10 @@ from schemas.errors import SinkUnavailable, StartRefused
 from schemas.identifiers import Keyring
 from schemas.log_rows import Row, Rows
 from schemas.redaction import NAMING
-from schemas.tables import LOG, ColumnType, tables
+from schemas.tables import LOG, tables
 from schemas.transitions import Change, EntityErased, from_json
 from sinks.segments import make_folder, sync_folder, try_lock
+from sinks.warehouse.arrow import arrow_table
 from sinks.warehouse.promise import Load, Standing, standing_of
 
 _FORMAT: Final = 1
@@ -52,15 +53,6 @@ _FAN: Final = 8  # segments of a size that become one of the next
 _SMALL_ROWS: Final = 10_000  # in a segment of the first size
 _LARGE_ROWS: Final = 1_000_000  # more are not put together: a segment has to fit into memory
 _GRACE_S: Final = 600.0  # how long a reader may go on with the manifest that it has
-_TYPES: Final[Mapping[ColumnType, Any]] = {
-    "text": pa.string(),
-    "bytes": pa.binary(),
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "instant": pa.timestamp("ms", tz="UTC"),
-    "json": pa.string(),
-}
 
 _Table: TypeAlias = Any  # pyarrow has no annotations of its own
 
@@ -420,11 +412,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> _Table:
 
 def _table(name: str, rows: Iterable[Row]) -> _Table:
     """Rows as columns of the types of their table."""
-    columns = tables()[name].columns
-    fields = [pa.field(one.name, _TYPES[one.type], nullable=not one.is_required) for one in columns]
-    values = list(zip(*rows, strict=True)) or [()] * len(fields)
-    arrays = [pa.array(each, field.type) for each, field in zip(values, fields, strict=True)]
-    return pa.table(arrays, schema=pa.schema(fields))
+    return arrow_table({column.name: column.type for column in tables()[name].columns}, rows)
 
 
 def _rows(table: _Table) -> list[Row]:

@@ -43,7 +43,8 @@ class Snowflake:
         """
         self._schema, self._patience_s = f"{database}.{schema}", patience_s
         connector = _connector()
-        with _translated(f"connect to Snowflake for {self._schema}"):
+        what = f"connect to Snowflake for {self._schema}"
+        with _translated(what), _keyed(what):
             self._connection = connector.connect(
                 database=database,
                 schema=schema,
@@ -179,12 +180,18 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except errors.Error as error:
         raise _error_of(error, what) from None
+    except OSError as error:  # what the connector's HTTP client raises is one, too
+        raise SinkUnavailable(f"cannot {what}: {type(error).__name__}") from None
+
+
+@contextlib.contextmanager
+def _keyed(what: str) -> Iterator[None]:
+    try:
+        yield
     except (FileNotFoundError, PermissionError, TypeError, ValueError) as error:
         # the last two are how a wrong key or passphrase is told
         why = f"{type(error).__name__}; correct key file and passphrase"
         raise SettingsError(f"cannot {what}: {why}") from None
-    except OSError as error:  # what the connector's HTTP client raises is one, too
-        raise SinkUnavailable(f"cannot {what}: {type(error).__name__}") from None
 
 
 # What these say names tables, columns and users; what others say may hold a value of a row.
