@@ -348,15 +348,19 @@ class _Comparison:
         of_identity = {name for one in moved for name in one.ids}
         for one in moved:
             yield Drift(_kind_of(one, renamed), one.ids, one.key.hex())
+        for drift in self._drift_of_profiles():
+            if of_identity.isdisjoint(drift.entity_ids):
+                yield drift
+            else:  # it comes of the other, and is repaired with it
+                self._concerned.update(drift.entity_ids)
+
+    def _drift_of_profiles(self) -> Iterator[Drift]:
         for name, trait in self._rows("drift_traits"):
-            if name not in of_identity:
-                yield Drift("trait", (name,), trait)
+            yield Drift("trait", (name,), trait)
         for person, group, role in self._rows("drift_memberships"):
-            if person not in of_identity and group not in of_identity:
-                yield Drift("membership", (person, group), role or "")
+            yield Drift("membership", (person, group), role or "")
         for name, state in self._rows("drift_states"):
-            if name not in of_identity:
-                yield Drift("state", (name,), state)
+            yield Drift("state", (name,), state)
 
     def _rows(self, name: str) -> Iterable[Row]:
         return self._rows_of(statement(self.engine.dialect, name))

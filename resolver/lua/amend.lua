@@ -109,9 +109,7 @@ do
   local function set_right(one, link)
     local is_listed_since = one.record and not one.was_there
     for i, key in ipairs(link.keys) do
-      nodes[key] = nodes[key] or {slot = 0, older = 0, name = link.names[i], links = '', entity_type = link.entity_type,
-        blocked = marked(key, 'b') ~= nil, released = marked(key, 'r') ~= nil}
-      local node = nodes[key]
+      local node = nodes[key] or introduce.node(link, i)
       if one.lists[i] == 0 and not is_listed_since then
         node.links, node.older = append(node.links, node.older, one.handle)
       end

@@ -20,7 +20,7 @@ local function resolve_links()
   if refusal then return refusal end
   load_slots()
   load_small(links)
-  for i = 1, n_cold do introduce(links[i]) end
+  for i = 1, n_cold do introduce.link(links[i]) end
   if next(limits) then
     count(links)
     cross()

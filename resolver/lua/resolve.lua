@@ -1,11 +1,18 @@
 -- One link after the other, in log order: its identifiers become one entity, under the id of the oldest of them. A link
 -- that a guard may have a say in is left to the end, where the entities concerned are resolved anew.
-introduce = function(link)
+introduce = {}
+
+-- The node of an identifier that no link has named yet.
+function introduce.node(link, i)
+  local key = link.keys[i]
+  nodes[key] = {slot = 0, older = 0, name = link.names[i], links = '', entity_type = link.entity_type,
+    blocked = marked(key, 'b') ~= nil, released = marked(key, 'r') ~= nil}
+  return nodes[key]
+end
+
+function introduce.link(link)
   for i, key in ipairs(link.keys) do
-    if not nodes[key] then
-      nodes[key] = {slot = 0, older = 0, name = link.names[i], links = '', entity_type = link.entity_type,
-        blocked = marked(key, 'b') ~= nil, released = marked(key, 'r') ~= nil}
-    end
+    if not nodes[key] then introduce.node(link, i) end
     if not link.record then
       local node = nodes[key]
       node.links, node.older = append(node.links, node.older, link.handle)
