@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 
 class Found(NamedTuple):
@@ -48,7 +48,7 @@ def read_topic(bootstrap: str, topic: str) -> list[Found]:
 def _records(consumer: Consumer, topic: str) -> Iterator[Found]:
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     places = [TopicPartition(topic, partition, 0) for partition in partitions]
-    ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in places}
+    ends = {place.partition: _end(consumer, place) for place in places}
     unread = {partition for partition, end in ends.items() if end > 0}
     consumer.assign(places)
     while unread:
@@ -62,6 +62,21 @@ def _records(consumer: Consumer, topic: str) -> Iterator[Found]:
             unread.discard(partition)
         headers = cast("list[tuple[str, bytes]]", message.headers() or [])  # the stub knows text as well
         yield Found(partition, message.key(), message.value(), headers)
+
+
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends. One that was just made has no leader for a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, timeout=10)[1])
+        except KafkaException as error:
+            if time.monotonic() > deadline or error.args[0].code() not in _LEADERLESS:
+                raise
+            time.sleep(0.05)
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> None:
