@@ -34,11 +34,19 @@ class _Interval(click.ParamType[float]):
 
 @click.command()
 @click.option("--dry-run", "is_dry", is_flag=True, help="Compare, and repair nothing.")
+@click.option(
+    "--trust-log",
+    "trusts_log",
+    is_flag=True,
+    help="Repair although the log lacks much of what the stream has.",
+)
 @click.option("--fail-on-drift", is_flag=True, help="End with code 1 if anything differed.")
 @click.option("--every", type=_Interval(), help="Again and again, such as 15m, until it is stopped.")
 @as_json
 @common
-def reconcile(is_dry: bool, fail_on_drift: bool, every: float | None, is_json: bool, **given: Any) -> None:
+def reconcile(
+    is_dry: bool, trusts_log: bool, fail_on_drift: bool, every: float | None, is_json: bool, **given: Any
+) -> None:
     """Compare the stream with what the whole event log says, and repair it.
 
     The authoritative answer is computed in the warehouse from everything that ever came in. Where the stream
@@ -62,7 +70,7 @@ def reconcile(is_dry: bool, fail_on_drift: bool, every: float | None, is_json: b
     def run() -> None:
         nonlocal has_drifted
         with Wiring(settings) as parts, _steps() as say:
-            report = reconcile(parts, stop, say, is_dry=is_dry)
+            report = reconcile(parts, stop, say, is_dry=is_dry, trusts_log=trusts_log)
         has_drifted = has_drifted or not report.is_clean
         _show(report, list(page(report)), is_json)
 

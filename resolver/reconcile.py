@@ -28,7 +28,7 @@ from resolver.redis_store import RedisStore, script, translated
 from resolver.repair import Repair
 from resolver.restructure import Restructuring
 from resolver.store import Command, Cut, StoredProfile
-from schemas.errors import SettingsError, StoreUnavailable
+from schemas.errors import SettingsError, StartRefused, StoreUnavailable
 from schemas.events import Event, log_position
 from schemas.identifiers import ENTITY_TYPES, entity_id
 from schemas.log_rows import Row, events_in
@@ -50,6 +50,7 @@ SOURCE: Final = "nexus-reconcile"
 _LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
 _EXAMPLES: Final = 10
 _TRIES: Final = 5
+_UNLOGGED: Final = 100  # identifiers that only the stream has; more, and above a hundredth, are refused
 
 
 class Warehouse(Protocol):
@@ -139,15 +140,16 @@ class Reconciliation:
         )
         self._token = secrets.token_hex(8)
 
-    def run(self, *, is_dry: bool = False) -> Report:
+    def run(self, *, is_dry: bool = False, trusts_log: bool = False) -> Report:
         """Compare, and unless it is a dry run repair.
 
-        Raises Busy while another process reconciles, StoreUnavailable where something else went on that this
-        run could not wait for: the next run goes on.
+        Raises StartRefused where a log that began after the stream would take much out of it, unless one
+        `trusts_log`; Busy while another process reconciles; StoreUnavailable where something else went on
+        that this run could not wait for: the next run goes on.
         """
         self._hold()
         try:
-            return self._run(is_dry=is_dry)
+            return self._run(is_dry=is_dry, trusts_log=trusts_log)
         finally:
             with translated():
                 self._unlock([self._keys.reconciler], [self._token])
@@ -157,7 +159,7 @@ class Reconciliation:
             if not self._lock([self._keys.reconciler], [self._token, _LOCK_MS]):
                 raise Busy("another process reconciles this namespace")
 
-    def _run(self, *, is_dry: bool) -> Report:
+    def _run(self, *, is_dry: bool, trusts_log: bool) -> Report:
         if not self._store.is_ruled() and not self._store.take_rules():
             raise SettingsError("the rules in force are not those of these settings: see `nexus rules diff`")
         for _ in range(_TRIES):
@@ -167,6 +169,8 @@ class Reconciliation:
         else:
             raise StoreUnavailable("restructurings kept the store from being compared: the next run goes on")
         report, concerned, untold = found
+        if not is_dry and not trusts_log:
+            _refuse_young_log(report)
         if not is_dry and concerned:
             self._say("repair")
             self._hold()
@@ -367,6 +371,17 @@ class _Comparison:
 
     def _rows_of(self, query: str) -> Iterable[Row]:
         return [tuple(row) for row in self.engine.rows(query)]
+
+
+def _refuse_young_log(report: Report) -> None:
+    """A log that began after the stream lacks what was there before: to repair by it would lose all that."""
+    unlogged = report.drift.get("identifier_extra", 0)
+    if unlogged > _UNLOGGED and unlogged * 100 > report.compared:
+        raise StartRefused(
+            f"the event log does not have {unlogged:,} of {report.compared:,} identifiers: it began after "
+            "the stream, or lost something. Nothing was repaired. Fill it from the topics' beginning; or "
+            "look with --dry-run, and say --trust-log if they are to go"
+        )
 
 
 class _Moved(NamedTuple):

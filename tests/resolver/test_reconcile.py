@@ -14,6 +14,7 @@ import redis
 
 from resolver.reconcile import SOURCE, Busy, Kind, Reconciliation, Report
 from resolver.store import Batch, Command, Cut
+from schemas.errors import StartRefused
 from schemas.events import Event, log_position
 from schemas.log_rows import Row
 from schemas.tables import tables
@@ -247,6 +248,23 @@ def test_what_is_pending_is_settled_and_no_drift(client: "redis.Redis") -> None:
     report = world.reconcile()
     assert (report.drift, report.pending > 0) == ({}, True)
     assert not world.pair.store.pending()
+    world.is_right()
+
+
+def test_a_log_that_began_after_the_stream_takes_nothing_away(client: "redis.Redis") -> None:
+    """Where the log lacks much of what the stream has, nothing is repaired until somebody says so."""
+    world = a_small_world(client)
+    unlogged(world, *(event(10 + n, [f"user_id=old{n}"]) for n in range(101)))
+    told = len(world.pair.told)
+    with pytest.raises(StartRefused, match="101 of 10"):
+        world.reconcile()
+    assert len(world.pair.answered()) > 101
+    assert world.reconcile(is_dry=True).drift == {"identifier_extra": 101}
+    assert world.pair.told[told:] == []
+    pair = world.pair
+    job = Reconciliation(pair.client, "test", pair.store, world, pair.restructuring)
+    assert job.run(trusts_log=True).repaired == 101
+    pair.settle()
     world.is_right()
 
 
