@@ -128,7 +128,6 @@ class Reconciliation:
         restructuring: Restructuring,
         say: Say = _silent,
     ) -> None:
-        self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._store, self._warehouse, self._say = store, warehouse, say
         self._keys, self._engine = Keys(namespace), warehouse.engine
         self._log = LogInWarehouse(warehouse)

@@ -60,7 +60,7 @@ class Repair:
         event_log: EventLog,
         restructuring: Restructuring,
     ) -> None:
-        self._client, self._namespace, self._store, self._log = client, namespace, store, event_log
+        self._store, self._log = store, event_log
         self._redis: Any = client  # redis-py's own annotations mix sync and async replies
         self._keys, self._restructuring = Keys(namespace), restructuring
         self._sweep = client.register_script(script("hash", "order", "records", "facts", "sweep"))
