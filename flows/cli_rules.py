@@ -160,6 +160,7 @@ def _example(made: Any) -> dict[str, Any]:
 
 def _for_people(one: "Difference") -> Iterator[str]:
     from flows.telling import change_for_people, counted
+    from resolver.rules_change import remedy
 
     if one.is_same:
         yield "These are the rules in force."
@@ -167,7 +168,7 @@ def _for_people(one: "Difference") -> Iterator[str]:
     if one.refused:
         yield (
             f"They differ in {', '.join(one.refused)}, which `nexus rules apply` refuses: "
-            "what was stored stays as it is. Rebuild from the topics under another namespace."
+            f"{remedy(one.refused)}."
         )
         return
     found = one.forecast

@@ -2,19 +2,23 @@
 
 Limits and unique types concern the identifiers of their types, values that are newly blocked concern
 themselves. What is no longer blocked was never stored: only the log could tell what it would have given, so
-it is *untold* until somebody reads the log again. Another normaliser makes other values of the same raw
-ones, which only the raw topics could tell: such a change is refused.
+it is *untold* until somebody reads the log again. Other states make something else of facts that were told
+already, and another normaliser other values of the same raw ones: such changes are refused.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
+from typing import Final
 
 from schemas.blocked import lists_of
 from schemas.errors import SettingsError
 from schemas.identifiers import Identifier
 from schemas.rules import Rules, TypeRules
+
+_RESTATED: Final = MappingProxyType({"traits": "trait_sources", "states": "states"})
 
 
 class RulesRefused(SettingsError):
@@ -22,10 +26,17 @@ class RulesRefused(SettingsError):
 
     def __init__(self, refused: tuple[str, ...]) -> None:
         super().__init__(
-            f"these rules differ from those in force in {', '.join(refused)}: what was stored stays as "
-            "it is, so rebuild from the topics under another namespace (docs/rules.md)"
+            f"these rules differ from those in force in {', '.join(refused)}, which a store that is in use "
+            f"cannot take: {remedy(refused)} (docs/rules.md)"
         )
         self.refused = refused
+
+
+def remedy(refused: Collection[str]) -> str:
+    """How to go on with rules that a store in use cannot take, in words."""
+    if _RESTATED.keys() >= set(refused):
+        return "put them into the settings, stop what runs, empty Redis, and fill it by `nexus rebuild`"
+    return "what was stored stays as it is, so read the topics from their beginning under another namespace"
 
 
 @dataclass(frozen=True)
@@ -52,16 +63,17 @@ class RulesChange:
     @cached_property
     def restated(self) -> tuple[str, ...]:
         """The sections that say otherwise what traits and states are made of facts."""
-        sections = {"traits": "trait_sources", "states": "states"}
         return tuple(
             section
-            for section, name in sections.items()
+            for section, name in _RESTATED.items()
             if any(getattr(former, name) != getattr(self.rules, name) for former in self.former)
         )
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """What a live namespace cannot take: only the raw topics could tell what it would have given."""
+        """What a live namespace cannot take. What other states and traits would have given only the event log
+        could tell, of another normaliser only the raw topics.
+        """
         types = tuple(f"the normal form of {kind}" for kind in self.renormalised)
         return (*types, *self.restated)
 

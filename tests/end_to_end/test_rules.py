@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+from schemas.mapping import EntityMapping
+from schemas.transitions import Interval, from_json
 from tests.end_to_end.programs import Nexus, eventually
+from tests.end_to_end.test_embedded import lines_of
 
 RULES = "rules: {identifiers: {email: {blocked: {exact: [team@acme.example]}}, user_id: {unique: true}}}\n"
 
+PLAN = "rules: {states: {plan: {of: person, values: [free, paid], events: [{event: %s, value: %s}]}%s}}\n"
+HEALTH = ", health: {of: person, values: [good], when: [{value: good, if: plan = paid}]}"
 
-def event(number: int, **identifiers: str) -> bytes:
+
+def event(number: int, event_name: str = "seen", **identifiers: str) -> bytes:
     """Give a line with an event that names one person."""
     named = [{"type": kind, "value": value} for kind, value in identifiers.items()]
     written = {
         "event_id": f"e-{number}",
         "source": "app",
-        "event_name": "seen",
+        "event_name": event_name,
         "occurred_at": "2026-01-05T10:00:00Z",
         "participants": [{"entity_type": "person", "identifiers": named}],
     }
@@ -57,3 +64,37 @@ def test_an_embedded_stream_goes_on_under_other_rules(tmp_path: Path) -> None:
     (tmp_path / "nexus.yaml").write_text(RULES)
     assert persons(nexus) == before
     nexus.ok("check")
+
+
+def test_other_states_come_with_a_rebuild(tmp_path: Path) -> None:
+    """A living store cannot take them and says what to do; then answer and consumers have them."""
+    nexus, fresh = Nexus(tmp_path / "one"), Nexus(tmp_path / "other")
+    before, after = PLAN % ("cancelled", "free", HEALTH), PLAN % ("subscribed", "paid", HEALTH)
+    for each, rules in ((nexus, before), (fresh, after)):
+        each.folder.mkdir()
+        (each.folder / "nexus.yaml").write_text(rules)
+        told = [
+            event(n, name, user_id=f"u-{n}") for n, name in enumerate(("cancelled", "subscribed", "seen"))
+        ]
+        (each.folder / "events.jsonl").write_bytes(b"".join(told))
+        each.ok("run", "--until-end", "--source", "events.jsonl", "--as", "event")
+    (nexus.folder / "new.yaml").write_text(after)
+    refused = nexus.run("rules", "apply", "new.yaml")
+    assert (refused.code, "nexus rebuild" in refused.err) == (2, True)
+    shutil.rmtree(nexus.folder / "nexus-data" / "redis")
+    (nexus.folder / "nexus.yaml").write_text(after)
+    nexus.ok("rebuild")
+    nexus.ok("run", "--until-end")
+    expected = fresh.ok("export", "states").out
+    assert {json.loads(line)["state_name"] for line in expected.splitlines()} == {"plan", "health"}
+    assert nexus.ok("export", "states").out == expected
+    assert timelines(nexus) == timelines(fresh) != {}
+    assert "no drift" in nexus.ok("reconcile", "--fail-on-drift").out
+
+
+def timelines(nexus: Nexus) -> dict[str, dict[str, list[Interval]]]:
+    """What a consumer of the transitions knows of states."""
+    consumer = EntityMapping()
+    for line in lines_of(nexus, "transitions"):
+        consumer.apply(from_json(line.data))
+    return consumer.profiles.timelines()
