@@ -40,12 +40,21 @@ class _Interval(click.ParamType[float]):
     is_flag=True,
     help="Repair although the log lacks much of what the stream has.",
 )
+@click.option(
+    "--thorough", "is_thorough", is_flag=True, help="Repair everything, whether the answer differs or not."
+)
 @click.option("--fail-on-drift", is_flag=True, help="End with code 1 if anything differed.")
 @click.option("--every", type=_Interval(), help="Again and again, such as 15m, until it is stopped.")
 @as_json
 @common
 def reconcile(
-    is_dry: bool, trusts_log: bool, fail_on_drift: bool, every: float | None, is_json: bool, **given: Any
+    is_dry: bool,
+    is_thorough: bool,
+    trusts_log: bool,
+    fail_on_drift: bool,
+    every: float | None,
+    is_json: bool,
+    **given: Any,
 ) -> None:
     """Compare the stream with what the whole event log says, and repair it.
 
@@ -58,7 +67,10 @@ def reconcile(
       nexus reconcile
       nexus reconcile --dry-run --fail-on-drift --json
       nexus reconcile --every 15m
+      nexus reconcile --thorough
     """
+    if is_dry and is_thorough:
+        raise click.UsageError("--dry-run repairs nothing and --thorough everything: choose one")
     from flows.reconcile import page, reconcile, repeatedly
     from flows.stopping import Stop
     from flows.wiring import Wiring
@@ -70,7 +82,9 @@ def reconcile(
     def run() -> None:
         nonlocal has_drifted
         with Wiring(settings) as parts, _steps() as say:
-            report = reconcile(parts, stop, say, is_dry=is_dry, trusts_log=trusts_log)
+            report = reconcile(
+                parts, stop, say, is_dry=is_dry, trusts_log=trusts_log, is_thorough=is_thorough
+            )
         has_drifted = has_drifted or not report.is_clean
         _show(report, list(page(report)), is_json)
 

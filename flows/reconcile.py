@@ -102,13 +102,13 @@ def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse]:
         yield found
 
 
-def reconcile(parts: Wiring, stop: Stop, say: Say, *, is_dry: bool, trusts_log: bool) -> Report:
-    """One run, see `resolver.reconcile`."""
+def reconcile(parts: Wiring, stop: Stop, say: Say, **how: bool) -> Report:
+    """One run, see `resolver.reconcile` for `how`."""
     parts.keep_rules_in_force()
     with warehouse(parts, stop) as found:
         restructuring = parts.restructuring(lambda _: None)
         job = Reconciliation(parts.client, parts.settings.namespace, parts.store, found, restructuring, say)
-        return job.run(is_dry=is_dry, trusts_log=trusts_log)
+        return job.run(**how)
 
 
 def rebuild(parts: Wiring, stop: Stop, show: Show) -> int:

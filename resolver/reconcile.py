@@ -16,7 +16,7 @@ import json
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ import redis
 
 from resolver.authoritative import Authoritative, Engine, statement
 from resolver.keys import Keys
+from resolver.packing import sixteens
 from resolver.redis_store import RedisStore, script, translated
 from resolver.repair import Repair
 from resolver.restructure import Restructuring
@@ -50,6 +51,7 @@ SOURCE: Final = "nexus-reconcile"
 _LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
 _EXAMPLES: Final = 10
 _TRIES: Final = 5
+_AT_ONCE: Final = 5_000  # identifiers in a repair of everything
 _UNLOGGED: Final = 100  # identifiers that only the stream has; more, and above a hundredth, are refused
 
 
@@ -139,8 +141,8 @@ class Reconciliation:
         )
         self._token = secrets.token_hex(8)
 
-    def run(self, *, is_dry: bool = False, trusts_log: bool = False) -> Report:
-        """Compare, and unless it is a dry run repair.
+    def run(self, *, is_dry: bool = False, trusts_log: bool = False, is_thorough: bool = False) -> Report:
+        """Compare, and unless it is a dry run repair: what differs, or if it `is_thorough` everything.
 
         Raises StartRefused where a log that began after the stream would take much out of it, unless one
         `trusts_log`; Busy while another process reconciles; StoreUnavailable where something else went on
@@ -148,7 +150,7 @@ class Reconciliation:
         """
         self._hold()
         try:
-            return self._run(is_dry=is_dry, trusts_log=trusts_log)
+            return self._run(is_dry=is_dry, trusts_log=trusts_log, is_thorough=is_thorough)
         finally:
             with translated():
                 self._unlock([self._keys.reconciler], [self._token])
@@ -158,7 +160,7 @@ class Reconciliation:
             if not self._lock([self._keys.reconciler], [self._token, _LOCK_MS]):
                 raise Busy("another process reconciles this namespace")
 
-    def _run(self, *, is_dry: bool, trusts_log: bool) -> Report:
+    def _run(self, *, is_dry: bool, trusts_log: bool, is_thorough: bool) -> Report:
         if not self._store.is_ruled() and not self._store.take_rules():
             raise SettingsError("the rules in force are not those of these settings: see `nexus rules diff`")
         for _ in range(_TRIES):
@@ -170,15 +172,30 @@ class Reconciliation:
         report, concerned, untold = found
         if not is_dry and not trusts_log:
             _refuse_young_log(report)
-        if not is_dry and concerned:
-            self._say("repair")
-            self._hold()
-            self._repair.run(concerned, log_position(self._store.clock()[0], SOURCE, report.cut))
-            self._repair.sweep()
-            report.repaired = len(concerned)
+        if not is_dry:
+            self._set_right(report, self._everyone() if is_thorough else [concerned])
         if not is_dry and untold:
             self._store.forget_untold(untold)
         return report
+
+    def _set_right(self, report: Report, pages: Iterable[Sequence[bytes]]) -> None:
+        """Repair some identifiers at a time."""
+        self._say("repair")
+        for page in filter(None, pages):
+            self._hold()
+            self._repair.run(page, log_position(self._store.clock()[0], SOURCE, report.cut))
+            report.repaired += len(page)
+        if report.repaired:
+            self._repair.sweep()
+
+    def _everyone(self) -> Iterator[Sequence[bytes]]:
+        """The keys of all identifiers, some thousand at a time."""
+        rows = self._engine.rows(statement(self._engine.dialect, "everyone"))
+        keys = b"".join(
+            bytes(key) for key, _ in rows
+        )  # they may be many, and the next statement ends the rows
+        for at in range(0, len(keys), 16 * _AT_ONCE):
+            yield sixteens(keys[at : at + 16 * _AT_ONCE])
 
     def _compared(self, *, is_dry: bool) -> tuple[Report, list[bytes], list[bytes]] | None:
         """What differs, the identifiers concerned, and what rules left pending at the cut; None if the store

@@ -501,8 +501,8 @@ class RedisStore:
             raise StartRefused(
                 f"the consumer group has read {topic} before, but the store of namespace "
                 f"{self._namespace} is empty: "
-                "restore Redis from its append-only file, or start with --from-beginning to "
-                "resolve the topic anew"
+                "restore Redis from its append-only file, fill it by `nexus rebuild` from the event log, or "
+                "start with --from-beginning to resolve the topic anew"
             )
         if reply[2] == b"1":
             log.warning(

@@ -52,7 +52,11 @@ do
 
   function profiles.tell_trait_change(cause, id, name, old, new)
     local was, is = is_set(old) and old.value, is_set(new) and new.value
-    if was ~= is then tell_trait(cause, id, name, new) end
+    if was ~= is then
+      tell_trait(cause, id, name, new)
+    elseif is and old.origin ~= new.origin and watched.is_on then
+      watched.take_said(id) -- somebody else says the same now
+    end
   end
 
   function profiles.sorted(names)

@@ -1,9 +1,10 @@
 -- Links that reconciliation is about to set right: what comes to them meanwhile is noted, so that what the log says of them up
 -- to some offsets can be put in their place and nothing newer be lost.
 --
--- And of whom anything is told from then on, so that nobody is compared who is no longer as at that instant.
+-- And of whom anything is told from then on, or the same by another event, so that nobody is compared who is no longer as at that
+-- instant.
 --
--- WATCHED   '*' -> '': it is noted of whom something is told; 'e' and the key of an id that something was told of -> '';
+-- WATCHED   '*' -> '': it is noted of whom something is told; 'e' and the key of such an id -> '';
 --           '!' -> '': a restructuring became visible;
 --           link handle -> what the events since say of it: '' nothing yet, or 6 bytes last instant, 2 bytes length + first
 --           log position; 'f' and the handle -> messages of facts (`profiles`), 4 bytes length + message each
@@ -44,6 +45,11 @@ do
       at = at + 4 + length
     end
     return found
+  end
+
+  -- What is known of an id is another than before, although nothing is told.
+  function watched.take_said(entity_key)
+    told['e' .. entity_key] = ''
   end
 
   -- Transitions 3 to 5 name another id first.
