@@ -102,13 +102,15 @@ def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse]:
         yield found
 
 
-def reconcile(parts: Wiring, stop: Stop, say: Say, *, is_dry: bool, trusts_log: bool) -> Report:
+def reconcile(
+    parts: Wiring, stop: Stop, say: Say, *, is_dry: bool, trusts_log: bool, is_incremental: bool
+) -> Report:
     """One run, see `resolver.reconcile`."""
     parts.keep_rules_in_force()
     with warehouse(parts, stop) as found:
         restructuring = parts.restructuring(lambda _: None)
         job = Reconciliation(parts.client, parts.settings.namespace, parts.store, found, restructuring, say)
-        return job.run(is_dry=is_dry, trusts_log=trusts_log)
+        return job.run(is_dry=is_dry, trusts_log=trusts_log, is_incremental=is_incremental)
 
 
 def rebuild(parts: Wiring, stop: Stop, show: Show) -> int:
@@ -134,7 +136,8 @@ def repeatedly(every_s: float, stop: Stop, run: Callable[[], None]) -> None:
 
 def page(report: Report) -> Iterator[str]:
     """A report for people, line by line."""
-    yield f"cut {report.cut}, rules {report.rules}: {report.compared:,} identifiers compared"
+    since = ", of whom something happened to since the last run" if report.is_incremental else ""
+    yield f"cut {report.cut}, rules {report.rules}: {report.compared:,} identifiers compared{since}"
     if report.is_clean:
         yield "no drift: the stream's answer is the warehouse's"
     for kind, count in report.drift.items():

@@ -50,11 +50,11 @@ class World(Kept):
         assert isinstance(cut.offsets, dict)
         cut.offsets["t", 0] = count  # the log counts events, and the store may have missed some
 
-    def reconcile(self, *, is_dry: bool = False) -> Report:
+    def reconcile(self, *, is_dry: bool = False, is_incremental: bool = False) -> Report:
         """One run."""
         pair = self.pair
         reconciliation = Reconciliation(pair.client, "test", pair.store, self, pair.restructuring)
-        report = reconciliation.run(is_dry=is_dry)
+        report = reconciliation.run(is_dry=is_dry, is_incremental=is_incremental)
         pair.settle()
         return report
 
