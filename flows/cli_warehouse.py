@@ -12,7 +12,7 @@ from flows.progress import progress
 from schemas.errors import TransientError
 
 if TYPE_CHECKING:
-    from resolver.reconcile import Report, Say
+    from resolver.reconcile import Extent, Report, Say
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -71,6 +71,7 @@ def reconcile(
     """
     if is_dry and is_thorough:
         raise click.UsageError("--dry-run repairs nothing and --thorough everything: choose one")
+    extent: Extent = "thorough" if is_thorough else "full"
     from flows.reconcile import page, reconcile, repeatedly
     from flows.stopping import Stop
     from flows.wiring import Wiring
@@ -82,9 +83,7 @@ def reconcile(
     def run() -> None:
         nonlocal has_drifted
         with Wiring(settings) as parts, _steps() as say:
-            report = reconcile(
-                parts, stop, say, is_dry=is_dry, trusts_log=trusts_log, is_thorough=is_thorough
-            )
+            report = reconcile(parts, stop, say, is_dry=is_dry, trusts_log=trusts_log, extent=extent)
         has_drifted = has_drifted or not report.is_clean
         _show(report, list(page(report)), is_json)
 

@@ -14,7 +14,7 @@ from flows.log_reader import CONTROL, TOPIC
 from flows.stopping import Stop
 from flows.wiring import Wiring
 from resolver.rebuild import Rebuild, Show
-from resolver.reconcile import Kind, LogInWarehouse, Reconciliation, Report, Say
+from resolver.reconcile import Extent, Kind, LogInWarehouse, Reconciliation, Report, Say
 from resolver.store import Cut
 from schemas.errors import SettingsError, StoreUnavailable
 from sinks.warehouse.duckdb import DuckDB
@@ -102,13 +102,15 @@ def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse]:
         yield found
 
 
-def reconcile(parts: Wiring, stop: Stop, say: Say, **how: bool) -> Report:
-    """One run, see `resolver.reconcile` for `how`."""
+def reconcile(
+    parts: Wiring, stop: Stop, say: Say, *, is_dry: bool, trusts_log: bool, extent: Extent
+) -> Report:
+    """One run, see `resolver.reconcile`."""
     parts.keep_rules_in_force()
     with warehouse(parts, stop) as found:
         restructuring = parts.restructuring(lambda _: None)
         job = Reconciliation(parts.client, parts.settings.namespace, parts.store, found, restructuring, say)
-        return job.run(**how)
+        return job.run(is_dry=is_dry, trusts_log=trusts_log, extent=extent)
 
 
 def rebuild(parts: Wiring, stop: Stop, show: Show) -> int:
@@ -134,7 +136,8 @@ def repeatedly(every_s: float, stop: Stop, run: Callable[[], None]) -> None:
 
 def page(report: Report) -> Iterator[str]:
     """A report for people, line by line."""
-    yield f"cut {report.cut}, rules {report.rules}: {report.compared:,} identifiers compared"
+    since = ", of whom something happened to since the last run" if report.is_incremental else ""
+    yield f"cut {report.cut}, rules {report.rules}: {report.compared:,} identifiers compared{since}"
     if report.is_clean:
         yield "no drift: the stream's answer is the warehouse's"
     for kind, count in report.drift.items():

@@ -10,9 +10,11 @@ What SQL is not for is decided here, by the functions that the reference uses: w
 one entity (`judge`), since links are judged one after the other.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
 from itertools import count, groupby, product
 from operator import itemgetter
@@ -30,7 +32,7 @@ from schemas.identifiers import ENTITY_TYPES, Identifier, Keyring
 from schemas.rules import Rules
 from schemas.states import Activity, StateRules
 from schemas.strict_json import canonical
-from schemas.tables import ColumnType, tables
+from schemas.tables import ColumnType, Table, tables
 
 MAX_RECURSION: Final = 100
 """How deep a tree is walked down in one round. Snowflake takes 100 steps unless told otherwise."""
@@ -54,8 +56,22 @@ class Engine(Protocol):
     def rows(self, statement: str) -> Iterable[Row]:
         """The rows that a statement gives."""
 
+    def create(self, tables: Iterable[Table]) -> None:
+        """Make the tables that are missing, and the columns that are missing in those that are there."""
+
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Row]) -> None:
         """Make a small table of these rows, in the place of any that has its name. Instants are in ms."""
+
+
+class Part(Protocol):
+    """A part of the log that is enough, where the rest of the last answer stands: see `touched`."""
+
+    @property
+    def standing(self) -> Sequence[Row]:
+        """Rows of `nexus_suspended_links` that stand, once it was narrowed."""
+
+    def narrow(self) -> None:
+        """Let the resolution look at the part alone."""
 
 
 class Report(NamedTuple):
@@ -68,11 +84,15 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Authoritative:
-    """Computes the answer in one warehouse. Nothing else may do so at the same time."""
+    """Computes the answer in one warehouse. Nothing else may do so at the same time.
+
+    Of a `part` only what it comes to is computed, and put in the place of that in the last answer.
+    """
 
     engine: Engine
     keyring: Keyring
     max_recursion: int = MAX_RECURSION
+    part: Part | None = None
 
     def resolve(
         self,
@@ -87,7 +107,10 @@ class Authoritative:
         said = words(self.keyring, commands)
         inputs = _Inputs(self.engine, rules, said)
         inputs.load(cut, until_ms)
-        _run(self.engine, "named", "identifiers", "links")
+        self._narrow()
+        _run(self.engine, "identifiers", "links")
+        if self.part is not None:
+            _run(self.engine, "fringe")
         inputs.load_nameless()
         _run(self.engine, "members", "nodes", "quarantined", "guarded", "components", "pairs", "edges")
         rounds, depth = _Rounds(self.engine, self.max_recursion).unite()
@@ -97,25 +120,45 @@ class Authoritative:
 
     def describe(self, rules: Rules, now_ms: int) -> None:
         """Make the tables of profiles: what the log says of the entities that `resolve` found, as of now."""
-        _Profiles(self.engine, rules).make(now_ms)
+        _Profiles(self.engine, rules, is_part=self.part is not None).make(now_ms)
 
     def publish_identity(self, report: Report) -> None:
         """Make the tables for people of what `resolve` found: see `schemas.tables`."""
-        _run(self.engine, *(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
-        _run(self.engine, "entity_aliases", "quarantine")
+        self._put(*(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
+        self._put("entity_aliases", "quarantine")
         columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}
         suspended = [self._suspended(edge, why) for edge, why in report.suspended.items()]
-        self.engine.replace("nexus_suspended_links", columns, suspended)
+        standing = [] if self.part is None else self.part.standing
+        self.engine.replace("nexus_suspended_links", columns, [*standing, *suspended])
 
     def publish_edges(self) -> None:
         """Make the tables of the edges that `resolve` found: for people who look why two are one."""
-        _run(self.engine, *(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
+        self._put(*(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
 
     def publish_profiles(self) -> None:
         """The same of what `describe` found."""
         for entity_type in ENTITY_TYPES:
-            _run(self.engine, f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
-        _run(self.engine, "final_memberships", "final_states")
+            self._put(f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
+        self._put("final_memberships", "final_states", "due_states")
+
+    def _narrow(self) -> None:
+        _run(self.engine, "all_named")
+        if self.part is not None:
+            self.part.narrow()
+            return
+        _run(self.engine, "named")
+        self.engine.replace("nexus_work_fringe", {"node": "int"}, ())
+
+    def _put(self, *names: str) -> None:
+        """Make tables for people; of a part, put it in the place of what it was in the last answer."""
+        for name in names:
+            made = statement(self.engine.dialect, name)
+            if self.part is None:
+                self.engine.execute(made)
+            else:
+                (table,) = _MADE.findall(made)
+                self.engine.execute(_FORGET.format(table=table, touched=_touched(table)))
+                self.engine.execute(_MADE.sub(f"INSERT INTO {table}", made))
 
     def _suspended(self, edge: Edge, why: Conflict) -> Row:
         set_key = self.keyring.handle(b"".join(edge.keys))
@@ -132,6 +175,29 @@ class Authoritative:
         self.engine.replace("nexus_work_judged", {"node": "int", "component": "int"}, judged)
         _run(self.engine, "judged")
         return suspended
+
+
+_MADE: Final = re.compile(r"^CREATE OR REPLACE TABLE (\w+) AS$", re.MULTILINE)
+_FORGET: Final = "DELETE FROM {table} WHERE {touched}"
+_OF_IDENTIFIERS: Final = "{column} IN (SELECT identifier_key FROM nexus_work_inside)"
+_OF_ENTITIES: Final = "{column} IN (SELECT entity_id FROM nexus_work_region)"
+
+
+def _touched(table: str) -> str:
+    """Which rows of a table a part may change: those that name one of its identifiers, or entities."""
+    names = tables()[table].names
+    keys = [name for name in ("identifier_key", "identifier_key_a") if name in names]
+    ids = [name for name in ("entity_id", "person_id", "group_id") if name in names]
+    found = [_OF_IDENTIFIERS.format(column=key) for key in keys]
+    return " OR ".join(found or (_OF_ENTITIES.format(column=one) for one in ids))
+
+
+def method(dialect: str) -> str:
+    """16 hexadecimal digits, the same for the same statements: what was made by others may be otherwise."""
+    sql = files("resolver").joinpath("sql")
+    folders = (sql.joinpath("common"), sql.joinpath(dialect))
+    texts = {(folder.name, one.name): one.read_bytes() for folder in folders for one in folder.iterdir()}
+    return blake2b(b"".join(text for _, text in sorted(texts.items())), digest_size=8).hexdigest()
 
 
 @cache
@@ -313,6 +379,7 @@ class _Profiles:
 
     engine: Engine
     rules: Rules
+    is_part: bool = False
 
     def make(self, now_ms: int) -> None:
         """Make all of it."""
@@ -321,13 +388,23 @@ class _Profiles:
         types = [(each.identifier_type, place) for place, each in enumerate(self.rules.identifiers)]
         columns: dict[str, ColumnType] = {"identifier_type": "text", "priority": "int"}
         self.engine.replace("nexus_work_priorities", columns, types)
-        _run(self.engine, "homes", "traits", "memberships", "participants")
+        _run(self.engine, "homes")
+        self._look_outside()
+        _run(self.engine, "traits", "memberships", "participants")
         self._make_base()
         self._make_timed(now_ms)
         for entity_type in ENTITY_TYPES:
             for state in self.rules.states_of(entity_type):
                 if state.derived:
                     self._make_derived(state)
+
+    def _look_outside(self) -> None:
+        """Whose memberships those inside of a part share."""
+        if self.is_part:
+            _run(self.engine, "outsiders")
+        else:
+            columns: dict[str, ColumnType] = {"set_key": "bytes", "entity_id": "text", "entity": "int"}
+            self.engine.replace("nexus_work_outsiders", columns, ())
 
     def _make_base(self) -> None:
         self._load_declared()
@@ -376,6 +453,7 @@ class _Profiles:
     def _make_timed(self, now_ms: int) -> None:
         timed = [row for state in self.rules.states for row in _timed_rows(state)]
         if not timed:
+            self.engine.replace("nexus_work_due", {"entity": "int", "due_ms": "int"}, ())
             return
         watched = [row for state in self.rules.states for row in _watched_rows(state)]
         of_state: dict[str, ColumnType] = {"state_name": "text"}
@@ -391,6 +469,7 @@ class _Profiles:
         self.engine.replace("nexus_work_now", {"now_ms": "int"}, [(now_ms,)])
         _run(self.engine, "activity", "runs")
         self._fold("after_steps", "within_steps")
+        _run(self.engine, "due")
 
     def _make_derived(self, state: StateRules) -> None:
         numbers = count()

@@ -10,6 +10,10 @@
    and told as anything else is, with the reconciliation as the cause.
 
 What is *pending* is no drift: only the log could tell, and now it does.
+
+An incremental run does the same for those alone to whom something happened since the last answer (`touched`),
+which stands in the warehouse's tables. It makes the tables that a full run would make. Of the stream it sees
+what it has of these, so drift elsewhere waits for a full run.
 """
 
 import json
@@ -24,11 +28,14 @@ import redis
 
 from resolver.authoritative import Authoritative, Engine, statement
 from resolver.keys import Keys
+from resolver.last_answer import LastAnswer
 from resolver.packing import sixteens
 from resolver.redis_store import RedisStore, script, translated
 from resolver.repair import Repair
 from resolver.restructure import Restructuring
-from resolver.store import Command, Cut, StoredProfile
+from resolver.store import Command, Cut
+from resolver.stream_answer import StreamAnswer
+from resolver.touched import Since, Touched
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable
 from schemas.events import Event, log_position
 from schemas.identifiers import ENTITY_TYPES, entity_id
@@ -46,6 +53,7 @@ Kind = Literal[
     "membership",
     "state",
 ]
+Extent = Literal["full", "incremental", "thorough"]
 SOURCE: Final = "nexus-reconcile"
 """The source that is given as the cause of repairs."""
 _LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
@@ -83,9 +91,11 @@ class Drift:
 class Report:
     """What a run found, and what it did.
 
-    `compared`: identifiers that both answers have. `drift`: by kind, how often. `examples`: some of each
-    kind. `busy`: entities that differ, of which something was told meanwhile; they are repaired as well and
-    are no drift. `pending`: what only the log could tell. `repaired`: identifiers that were resolved anew.
+    `is_incremental`: whether it looked only at those to whom something happened since the last run.
+    `compared`: identifiers of the stream that were looked at. `drift`: by kind, how often. `examples`: some
+    of each kind. `busy`: entities that differ, of which something was told meanwhile; they are repaired as
+    well and are no drift. `pending`: what only the log could tell. `repaired`: identifiers that were
+    resolved anew.
     """
 
     cut: str
@@ -100,6 +110,7 @@ class Report:
     pending: int = 0
     repaired: int = 0
     is_dry: bool = False
+    is_incremental: bool = False
 
     @property
     def is_clean(self) -> bool:
@@ -135,14 +146,16 @@ class Reconciliation:
         self._log = LogInWarehouse(warehouse)
         self._repair = Repair(client, namespace, store, self._log, restructuring)
         self._restructuring = restructuring
+        self._last = LastAnswer(self._engine, self._log, store.keyring)
         self._lock, self._unlock = (
             client.register_script(script("lock")),
             client.register_script(script("unlock")),
         )
         self._token = secrets.token_hex(8)
 
-    def run(self, *, is_dry: bool = False, trusts_log: bool = False, is_thorough: bool = False) -> Report:
-        """Compare, and unless it is a dry run repair: what differs, or if it `is_thorough` everything.
+    def run(self, *, is_dry: bool = False, trusts_log: bool = False, extent: Extent = "full") -> Report:
+        """Compare, and unless it is a dry run repair. An incremental run is a full one where the last answer
+        does not help, see `LastAnswer.since`; a thorough one repairs everything, whether it differs or not.
 
         Raises StartRefused where a log that began after the stream would take much out of it, unless one
         `trusts_log`; Busy while another process reconciles; StoreUnavailable where something else went on
@@ -150,7 +163,7 @@ class Reconciliation:
         """
         self._hold()
         try:
-            return self._run(is_dry=is_dry, trusts_log=trusts_log, is_thorough=is_thorough)
+            return self._run(is_dry=is_dry, trusts_log=trusts_log, extent=extent)
         finally:
             with translated():
                 self._unlock([self._keys.reconciler], [self._token])
@@ -160,22 +173,24 @@ class Reconciliation:
             if not self._lock([self._keys.reconciler], [self._token, _LOCK_MS]):
                 raise Busy("another process reconciles this namespace")
 
-    def _run(self, *, is_dry: bool, trusts_log: bool, is_thorough: bool) -> Report:
+    def _run(self, *, is_dry: bool, trusts_log: bool, extent: Extent) -> Report:
         if not self._store.is_ruled() and not self._store.take_rules():
             raise SettingsError("the rules in force are not those of these settings: see `nexus rules diff`")
         for _ in range(_TRIES):
-            found = self._compared(is_dry=is_dry)
+            found = self._compared(is_dry=is_dry, is_incremental=extent == "incremental")
             if found is not None:
                 break
         else:
             raise StoreUnavailable("restructurings kept the store from being compared: the next run goes on")
-        report, concerned, untold = found
+        report, concerned, untold, cut = found
         if not is_dry and not trusts_log:
             _refuse_young_log(report)
         if not is_dry:
-            self._set_right(report, self._everyone() if is_thorough else [concerned])
+            self._set_right(report, self._everyone() if extent == "thorough" else [concerned])
         if not is_dry and untold:
             self._store.forget_untold(untold)
+        if not is_dry or not concerned:
+            self._last.keep(cut)
         return report
 
     def _set_right(self, report: Report, pages: Iterable[Sequence[bytes]]) -> None:
@@ -189,17 +204,17 @@ class Reconciliation:
             self._repair.sweep()
 
     def _everyone(self) -> Iterator[Sequence[bytes]]:
-        """The keys of all identifiers, some thousand at a time."""
+        """The keys of all identifiers, some thousand at a time: the next statement would end the rows."""
         rows = self._engine.rows(statement(self._engine.dialect, "everyone"))
-        keys = b"".join(
-            bytes(key) for key, _ in rows
-        )  # they may be many, and the next statement ends the rows
+        keys = b"".join(bytes(key) for key, _ in rows)
         for at in range(0, len(keys), 16 * _AT_ONCE):
             yield sixteens(keys[at : at + 16 * _AT_ONCE])
 
-    def _compared(self, *, is_dry: bool) -> tuple[Report, list[bytes], list[bytes]] | None:
-        """What differs, the identifiers concerned, and what rules left pending at the cut; None if the store
-        was restructured meanwhile.
+    def _compared(
+        self, *, is_dry: bool, is_incremental: bool
+    ) -> tuple[Report, list[bytes], list[bytes], Cut] | None:
+        """What differs, the identifiers concerned, what rules left pending at the cut, and the cut; None if
+        the store was restructured meanwhile.
         """
         self._say("cut")
         self._restructuring.run()
@@ -214,10 +229,11 @@ class Reconciliation:
             self._warehouse.reach(cut)
             self._hold()
             self._say("resolve")
-            self._resolve(cut, report)
+            since = self._last.since(cut, pending) if is_incremental and not untold else None
+            self._resolve(cut, report, since)
             self._hold()
             self._say("compare")
-            self._read_stream()
+            self._read_stream(since)
             told = store.told_since()
         finally:
             store.unwatch()
@@ -225,86 +241,30 @@ class Reconciliation:
             return None
         comparison = _Comparison(self._engine, {*_ids_of(told)}, pending, is_all_pending=bool(untold))
         comparison.fill(report)
-        return report, comparison.concerned(), untold
+        return report, comparison.concerned(), untold, cut
 
-    def _resolve(self, cut: Cut, report: Report) -> None:
+    def _resolve(self, cut: Cut, report: Report, since: Since | None) -> None:
         rules, engine = self._store.rules, self._engine
-        authoritative = Authoritative(engine, self._store.keyring)
+        part = None if since is None else Touched(engine, rules, since)
+        authoritative = Authoritative(engine, self._store.keyring, part=part)
         resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
+        self._last.forget()
         authoritative.publish_identity(resolved)
         authoritative.publish_profiles()
-        report.rounds, report.depth = resolved.rounds, resolved.depth
+        report.rounds, report.depth, report.is_incremental = (
+            resolved.rounds,
+            resolved.depth,
+            since is not None,
+        )
 
-    def _read_stream(self) -> None:
+    def _read_stream(self, since: Since | None) -> None:
         """The stream's answer, into the warehouse."""
-        placed = dict(self._store.placed())
-        replace = self._engine.replace
-        replace("nexus_stream_identifiers", {"identifier_key": "bytes", "entity_id": "text"}, placed.items())
-        profiles = _Profiles()
-        profiles.read(self._store)
-        for name, columns in _STREAM.items():
-            replace(f"nexus_stream_{name}", columns, profiles.rows[name].values())
-
-
-_STREAM: Final[Mapping[str, Mapping[str, ColumnType]]] = {
-    "traits": {
-        "entity_id": "text",
-        "trait_name": "text",
-        "trait_value": "text",
-        "source": "text",
-        "event_id": "text",
-        "occurred_at": "instant",
-    },
-    "memberships": {
-        "person_id": "text",
-        "group_id": "text",
-        "role": "text",
-        "established_at": "instant",
-        "ended_at": "instant",
-    },
-    "states": {
-        "entity_id": "text",
-        "state_name": "text",
-        "state_value": "text",
-        "state_numeric_value": "float",
-        "state_entered_at": "instant",
-        "state_exited_at": "instant",
-    },
-}
-
-
-class _Profiles:
-    """The profiles of all entities as rows, by what tells them apart: a walk may meet one twice."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[Row, Row]] = {name: {} for name in _STREAM}
-
-    def read(self, store: RedisStore) -> None:
-        """Walk over all of them."""
-        cursor = -1
-        while cursor:
-            cursor, _, page = store.profiles_page(max(cursor, 0))
-            for stored in page:
-                self._add(stored.entity.entity_id, stored)
-
-    def _add(self, name: str, stored: StoredProfile) -> None:
-        for trait, one in stored.profile.traits.items():
-            self.rows["traits"][name, trait] = (
-                name,
-                trait,
-                one.value.decode(),
-                one.origin.source,
-                one.origin.event_id,
-                one.origin.occurred_at_ms,
-            )
-        for state, timeline in stored.profile.timelines.items():
-            for it in timeline:
-                interval = (it.value.text, it.value.number, it.entered_ms, it.exited_ms)
-                self.rows["states"][name, state, it.entered_ms] = (name, state, *interval)
-        for each in stored.memberships:
-            key = (each.person_id, each.group_id, each.role)
-            self.rows["memberships"][key] = (*key, each.started_ms, each.ended_ms)
+        answer = StreamAnswer(self._store, self._engine)
+        if since is None:
+            answer.read_all()
+        else:
+            answer.read_touched()
 
 
 @dataclass

@@ -619,10 +619,27 @@ class RedisStore:
 
     def profile(self, key: bytes, limit: int = 1_000) -> StoredProfile | None:
         """The entity that holds an identifier now with what is known of it. See `Store.profile`."""
-        with translated():
-            reply = self._profile([*self._keys.read, self._keys.timelines], [key, limit])
-        if not reply:
-            return None
+        return self.profiles([key], limit)[0]
+
+    def profiles(self, keys: Collection[bytes], limit: int = 1_000) -> list[StoredProfile | None]:
+        """The same of several identifiers, asked for in one go; each is as of its own instant."""
+        return [
+            self._described(reply) if reply else None
+            for reply in self._of_each(self._profile, [*self._keys.read, self._keys.timelines], keys, limit)
+        ]
+
+    def homes(self, keys: Collection[bytes]) -> list[str | None]:
+        """The ids of the entities that hold some identifiers; None for one that is in none."""
+        replies = self._of_each(self._entity, self._keys.read[:5], keys, 1)
+        return [_entity(reply[0], ()).entity_id if reply else None for reply in replies]
+
+    def _of_each(self, reader: Any, names: Sequence[str], keys: Collection[bytes], limit: int) -> list[Any]:
+        with translated(), self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                reader(names, [key, limit], client=pipeline)
+            return list(pipeline.execute())
+
+    def _described(self, reply: Sequence[Any]) -> StoredProfile:
         meta, steps, slot, record, members, persons, is_complete = reply
         found = self._stored(meta, steps, _entity(slot, members), record, is_complete=bool(is_complete))
         return replace(found, memberships=found.memberships + _persons(found.entity.entity_id, persons))

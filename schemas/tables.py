@@ -1,9 +1,9 @@
 """Every table of the warehouse, declared once: what one row is, its columns, its key, how it is laid out.
 
-Three layers. The *log* is what came in: `flows.archive` appends to it, an erasure takes out of it, nothing
-else changes it. *Resolved* and *final* tables are made from the log by the authoritative resolution, and
-*views* are other shapes of the final ones. Names are those of the dbt package dbt-nexus, and so are those of
-the columns that both have.
+Layers: the *log* is what came in: `flows.archive` appends to it, an erasure takes out of it, nothing else
+changes it. *Resolved* and *final* tables are made from the log by the authoritative resolution, *views* are
+other shapes of the final ones, and what is *kept* says how far they are. Names are those of the dbt package
+dbt-nexus, and so are those of the columns that both have.
 
 One warehouse schema (BigQuery: dataset) holds one namespace, so no table has a column for it.
 
@@ -21,7 +21,7 @@ from schemas.identifiers import ENTITY_TYPES, EntityType
 ColumnType = Literal["text", "bytes", "int", "float", "bool", "instant", "json"]
 """`instant` is UTC, to the millisecond; `json` is text, of traits canonical: keys sorted, no white space."""
 
-Layer = Literal["log", "resolved", "final", "view"]
+Layer = Literal["log", "resolved", "final", "view", "kept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -481,11 +481,38 @@ VIEWS: Final[tuple[Table, ...]] = (
     ),
 )
 
+KEPT: Final[tuple[Table, ...]] = (
+    Table(
+        "nexus_reconciled",
+        "kept",
+        "One row for each partition of the input up to which the tables are made. Without rows the next run "
+        "makes all of them anew.",
+        (
+            *_PLACE[:2],
+            Column("next_offset", "int", "The first offset that is not in them."),
+            Column("rules", "text", "The version of the rules."),
+            Column("method", "text", "16 hexadecimal digits, the same for the same statements."),
+            Column("now_ms", "int", "As of when timed states are, in milliseconds since 1970."),
+        ),
+        ("topic", "log_partition"),
+    ),
+    Table(
+        "nexus_due_states",
+        "kept",
+        "One row for each entity of which a timed state may change if nothing more happens.",
+        (
+            Column("entity_id", "text", "The entity."),
+            Column("due_ms", "int", "When, at the earliest, in milliseconds since 1970."),
+        ),
+        ("entity_id",),
+    ),
+)
+
 
 @cache
 def tables() -> Mapping[str, Table]:
     """Every table and view by its name."""
-    return {table.name: table for table in (*LOG, *RESOLVED, *FINAL, *VIEWS)}
+    return {table.name: table for table in (*LOG, *RESOLVED, *FINAL, *VIEWS, *KEPT)}
 
 
 def page() -> Iterator[str]:
@@ -515,6 +542,7 @@ _TITLES: Final[Mapping[Layer, str]] = {
     "resolved": "Resolved",
     "final": "Final",
     "view": "Views in the shape of dbt-nexus 0.13",
+    "kept": "What `nexus reconcile` keeps for its next run",
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from resolver.authoritative import Authoritative
-from schemas.tables import ColumnType
+from schemas.tables import ColumnType, Table
 from tests.resolver.histories import KEYRING, command
 from tests.resolver.profile_histories import STATED
 
@@ -25,6 +25,9 @@ class Scribe:
         if statement.startswith("SELECT COUNT(*)"):
             return [(self._edges.pop(0),)]
         return [(1,)] if statement.startswith("SELECT MAX(") else []
+
+    def create(self, tables: Iterable[Table]) -> None:
+        """What is declared is there."""
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         self.statements.append((table, columns))

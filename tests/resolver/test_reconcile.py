@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from resolver.reconcile import SOURCE, Busy, Kind, Reconciliation, Report
+from resolver.reconcile import SOURCE, Busy, Extent, Kind, Reconciliation, Report
 from resolver.store import Batch, Command, Cut
 from schemas.errors import StartRefused
 from schemas.events import Event, log_position
@@ -50,11 +50,11 @@ class World(Kept):
         assert isinstance(cut.offsets, dict)
         cut.offsets["t", 0] = count  # the log counts events, and the store may have missed some
 
-    def reconcile(self, *, is_dry: bool = False, is_thorough: bool = False) -> Report:
+    def reconcile(self, *, is_dry: bool = False, extent: Extent = "full") -> Report:
         """One run."""
         pair = self.pair
         reconciliation = Reconciliation(pair.client, "test", pair.store, self, pair.restructuring)
-        report = reconciliation.run(is_dry=is_dry, is_thorough=is_thorough)
+        report = reconciliation.run(is_dry=is_dry, extent=extent)
         pair.settle()
         return report
 
@@ -125,7 +125,7 @@ def test_a_thorough_run_mends_what_no_answer_shows(
         for _ in range(2):
             HARMS[harm](world, draw)
         with replay(seed):
-            world.reconcile(is_thorough=True)
+            world.reconcile(extent="thorough")
             world.pair.store.check()
             world.is_right()
 

@@ -1,10 +1,16 @@
 -- Identifiers whose entity is another one by the log than by the stream, or that only one of them has; and
 -- whether the other answer has an entity of that id as well.
--- In: nexus_stream_identifiers, the stream's answer.
-WITH authoritative AS (
+-- In: nexus_stream_identifiers, the stream's answer; nexus_work_compared, the entities that are compared.
+WITH placed AS (
     SELECT identifier_key, person_id AS entity_id FROM nexus_resolved_person_identifiers
     UNION ALL
     SELECT identifier_key, group_id AS entity_id FROM nexus_resolved_group_identifiers
+),
+
+authoritative AS (
+    SELECT identifier_key, entity_id
+    FROM placed
+    WHERE entity_id IN (SELECT entity_id FROM nexus_work_compared)
 ),
 
 moved AS (

@@ -1,9 +1,15 @@
 -- Intervals of states that are others by the log than by the stream, or that only one of them has.
--- In: nexus_stream_states, the stream's answer.
+-- In: nexus_stream_states, the stream's answer; nexus_work_compared, the entities that are compared.
+WITH authoritative AS (
+    SELECT *
+    FROM nexus_states
+    WHERE entity_id IN (SELECT entity_id FROM nexus_work_compared)
+)
+
 SELECT
     COALESCE(authoritative.entity_id, stream.entity_id) AS entity_id,
     COALESCE(authoritative.state_name, stream.state_name) AS state_name
-FROM nexus_states AS authoritative
+FROM authoritative
 FULL OUTER JOIN nexus_stream_states AS stream
     ON
         authoritative.entity_id = stream.entity_id

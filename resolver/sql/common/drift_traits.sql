@@ -1,11 +1,13 @@
 -- Traits that are others by the log than by the stream, in value or in who said it.
--- In: nexus_stream_traits, the stream's answer.
+-- In: nexus_stream_traits, the stream's answer; nexus_work_compared, the entities that are compared.
 WITH authoritative AS (
     SELECT person_id AS entity_id, trait_name, trait_value, source, event_id, occurred_at
     FROM nexus_resolved_person_traits
+    WHERE person_id IN (SELECT entity_id FROM nexus_work_compared)
     UNION ALL
     SELECT group_id AS entity_id, trait_name, trait_value, source, event_id, occurred_at
     FROM nexus_resolved_group_traits
+    WHERE group_id IN (SELECT entity_id FROM nexus_work_compared)
 )
 
 SELECT

@@ -1,5 +1,11 @@
 -- One row for each person, group and role.
 CREATE OR REPLACE TABLE nexus_memberships AS
+WITH entities AS (
+    SELECT senior AS entity, entity_id FROM nexus_work_entities
+    UNION ALL
+    SELECT DISTINCT entity, entity_id FROM nexus_work_outsiders
+)
+
 SELECT
     'mem_' || SUBSTR(persons.entity_id, 5) || '_' || SUBSTR(companies.entity_id, 5)
     || CASE WHEN memberships.role IS NULL THEN '' ELSE '_' || memberships.role END AS membership_id,
@@ -12,5 +18,5 @@ SELECT
     memberships.ended_at IS NULL AS is_active,
     memberships.last_updated AS _last_updated
 FROM nexus_work_memberships AS memberships
-INNER JOIN nexus_work_entities AS persons ON memberships.person = persons.senior
-INNER JOIN nexus_work_entities AS companies ON memberships.company = companies.senior
+INNER JOIN entities AS persons ON memberships.person = persons.entity
+INNER JOIN entities AS companies ON memberships.company = companies.entity

@@ -1,6 +1,13 @@
 -- One row for each person, group and role: since the earliest evidence, and until the last if that ends it.
+-- nexus_work_outsiders: where a part of the log is looked at, the homes of links outside of it.
 CREATE OR REPLACE TABLE nexus_work_memberships AS
-WITH ranked AS (
+WITH homes AS (
+    SELECT set_key, entity FROM nexus_work_homes
+    UNION ALL
+    SELECT set_key, entity FROM nexus_work_outsiders
+),
+
+ranked AS (
     SELECT
         persons.entity AS person,
         companies.entity AS company,
@@ -22,9 +29,12 @@ WITH ranked AS (
         ) AS from_last
     FROM nexus_membership_identifiers AS said
     INNER JOIN nexus_work_cut AS cut ON said.topic = cut.topic AND said.log_partition = cut.log_partition
-    INNER JOIN nexus_work_homes AS persons ON said.person_set_key = persons.set_key
-    INNER JOIN nexus_work_homes AS companies ON said.group_set_key = companies.set_key
-    WHERE said.log_offset < cut.next_offset AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+    INNER JOIN homes AS persons ON said.person_set_key = persons.set_key
+    INNER JOIN homes AS companies ON said.group_set_key = companies.set_key
+    WHERE
+        said.log_offset < cut.next_offset
+        AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+        AND GREATEST(persons.entity, companies.entity) >= 0
 )
 
 SELECT

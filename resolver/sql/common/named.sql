@@ -1,15 +1,3 @@
--- One row for each identifier of a participant in the part of the log that is looked at.
--- In: the identifiers of persons and of groups; nexus_work_cut, where each partition ends (and, for an answer
--- as of then, an instant).
+-- What the resolution looks at: all that is named there.
 CREATE OR REPLACE VIEW nexus_work_named AS
-SELECT 'person' AS entity_type, named.*
-FROM nexus_person_identifiers AS named
-INNER JOIN nexus_work_cut AS cut
-    ON named.topic = cut.topic AND named.log_partition = cut.log_partition
-WHERE named.log_offset < cut.next_offset AND (cut.until_at IS NULL OR named.ingested_at <= cut.until_at)
-UNION ALL
-SELECT 'group' AS entity_type, named.*
-FROM nexus_group_identifiers AS named
-INNER JOIN nexus_work_cut AS cut
-    ON named.topic = cut.topic AND named.log_partition = cut.log_partition
-WHERE named.log_offset < cut.next_offset AND (cut.until_at IS NULL OR named.ingested_at <= cut.until_at)
+SELECT * FROM nexus_work_all_named

@@ -27,3 +27,4 @@ LEFT JOIN nexus_work_quarantined AS quarantined ON guarded.node = quarantined.no
 LEFT JOIN nexus_work_limits AS limits ON quarantined.limit_index = limits.limit_index
 LEFT JOIN evidence ON quarantined.age = evidence.age
 LEFT JOIN nexus_work_links AS links ON evidence.link = links.link
+WHERE guarded.node NOT IN (SELECT node FROM nexus_work_fringe)
