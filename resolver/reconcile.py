@@ -215,8 +215,7 @@ class Reconciliation:
         authoritative = Authoritative(engine, self._store.keyring)
         resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
-        authoritative.publish_identity(resolved)
-        authoritative.publish_profiles()
+        authoritative.publish(resolved)
         report.rounds, report.depth = resolved.rounds, resolved.depth
 
     def _read_stream(self) -> None:
