@@ -10,7 +10,6 @@ What SQL is not for is decided here, by the functions that the reference uses: w
 one entity (`judge`), since links are judged one after the other.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,10 +24,11 @@ from typing import Any, Final, NamedTuple, Protocol
 from resolver.judge import Conflict, Edge, Partition, judge
 from resolver.profiles import Value, value_bytes
 from resolver.store import Command
+from resolver.trait_columns import chosen, column_name, spread, united, widened
 from resolver.words import Words, words
 from schemas.blocked import listed_values
 from schemas.formula import Comparison
-from schemas.identifiers import ENTITY_TYPES, Identifier, Keyring
+from schemas.identifiers import ENTITY_TYPES, EntityType, Identifier, Keyring
 from schemas.rules import Rules
 from schemas.states import Activity, StateRules
 from schemas.strict_json import canonical
@@ -37,6 +37,36 @@ from schemas.tables import ColumnType, Table, tables
 MAX_RECURSION: Final = 100
 """How deep a tree is walked down in one round. Snowflake takes 100 steps unless told otherwise."""
 _PRIME: Final = 2**31 - 1
+
+# What is published, table by table, and by which statement: one that comes later may read those before it.
+_OF_IDENTITY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "nexus_resolved_person_identifiers": "resolved_person_identifiers",
+        "nexus_resolved_group_identifiers": "resolved_group_identifiers",
+        "nexus_entity_aliases": "entity_aliases",
+        "nexus_quarantine": "quarantine",
+        "nexus_suspended_links": "suspended_links",
+    }
+)
+_OF_PROFILES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "nexus_resolved_person_traits": "resolved_person_traits",
+        "nexus_resolved_group_traits": "resolved_group_traits",
+        "nexus_person_participants": "final_person_participants",
+        "nexus_group_participants": "final_group_participants",
+        "nexus_persons": "final_persons",
+        "nexus_groups": "final_groups",
+        "nexus_memberships": "final_memberships",
+        "nexus_states": "final_states",
+        "nexus_due_states": "due_states",
+    }
+)
+_EDGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "nexus_person_identifiers_edges": "resolved_person_edges",
+        "nexus_group_identifiers_edges": "resolved_group_edges",
+    }
+)
 
 Row = Sequence[Any]
 Cut = Mapping[tuple[str, int], int]
@@ -58,6 +88,12 @@ class Engine(Protocol):
 
     def create(self, tables: Iterable[Table]) -> None:
         """Make the tables that are missing, and the columns that are missing in those that are there."""
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The types of the columns of a table that is there, by name, as the warehouse calls them."""
+
+    def together(self, statements: Iterable[str]) -> None:
+        """Run statements in one transaction: others see what all of them do in one moment."""
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Row]) -> None:
         """Make a small table of these rows, in the place of any that has its name. Instants are in ms."""
@@ -122,24 +158,88 @@ class Authoritative:
         """Make the tables of profiles: what the log says of the entities that `resolve` found, as of now."""
         _Profiles(self.engine, rules, is_part=self.part is not None).make(now_ms)
 
+    def publish(self, report: Report) -> None:
+        """Let people see what `resolve` and `describe` found: see `schemas.tables`. Whoever asks while it
+        goes on sees all of the answer before, in all tables.
+        """
+        self._load_suspended(report)
+        _run(self.engine, "lives")
+        self.engine.create(tables()[name] for name in (*_OF_IDENTITY, *_OF_PROFILES))
+        columns = self._widen()
+        statements = {name: self._text(step) for name, step in {**_OF_IDENTITY, **_OF_PROFILES}.items()}
+        for entity_type, names in columns.items():
+            table = f"nexus_{entity_type}s"
+            statements[table] = spread(self.engine.dialect, statements[table], names)
+        _run(self.engine, "view_relationships", "view_entity_participants")
+        self.engine.execute(united(self.engine.dialect, self._text("view_entities"), *columns.values()))
+        self._put(statements)
+
     def publish_identity(self, report: Report) -> None:
-        """Make the tables for people of what `resolve` found: see `schemas.tables`."""
-        self._put(*(f"resolved_{entity_type}_identifiers" for entity_type in ENTITY_TYPES))
-        self._put("entity_aliases", "quarantine")
+        """The same of what `resolve` found alone."""
+        self._load_suspended(report)
+        self._publish(_OF_IDENTITY)
+
+    def publish_edges(self) -> None:
+        """The same of the edges that `resolve` found: for people who look why two are one."""
+        self._publish(_EDGES)
+
+    def _publish(self, steps: Mapping[str, str]) -> None:
+        self.engine.create(tables()[name] for name in steps)
+        self._put({name: self._text(step) for name, step in steps.items()})
+
+    def _text(self, name: str) -> str:
+        return statement(self.engine.dialect, name)
+
+    def _load_suspended(self, report: Report) -> None:
         columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}
         suspended = [self._suspended(edge, why) for edge, why in report.suspended.items()]
         standing = [] if self.part is None else self.part.standing
-        self.engine.replace("nexus_suspended_links", columns, [*standing, *suspended])
+        self.engine.replace("nexus_work_suspended", columns, [*standing, *suspended])
 
-    def publish_edges(self) -> None:
-        """Make the tables of the edges that `resolve` found: for people who look why two are one."""
-        self._put(*(f"resolved_{entity_type}_edges" for entity_type in ENTITY_TYPES))
-
-    def publish_profiles(self) -> None:
-        """The same of what `describe` found."""
+    def _widen(self) -> dict[EntityType, tuple[str, ...]]:
+        """Give persons and groups the columns for traits that they need; all that they have then."""
+        traits = [
+            (entity_type, name, int(count)) for entity_type, name, count in _rows(self.engine, "trait_names")
+        ]
+        types = [(entity_type, name) for entity_type, name in _rows(self.engine, "identifier_types")]
+        found: dict[EntityType, tuple[str, ...]] = {}
         for entity_type in ENTITY_TYPES:
-            self._put(f"resolved_{entity_type}_traits", f"final_{entity_type}_participants")
-        self._put("final_memberships", "final_states", "due_states")
+            table = tables()[f"nexus_{entity_type}s"]
+            there = self.engine.columns(table.name)
+            ours = [
+                name for name, kind in there.items() if kind == there["traits"] and name not in table.names
+            ]
+            of_types = (name for one, name in types if one == entity_type)
+            of_traits = ((name, count) for one, name, count in traits if one == entity_type)
+            found[entity_type] = chosen(ours, of_types, of_traits)
+            self.engine.create([widened(table, found[entity_type])])
+        self._load_columns(found, traits, types)
+        return found
+
+    def _load_columns(
+        self,
+        columns: Mapping[EntityType, Sequence[str]],
+        traits: Iterable[tuple[EntityType, str, int]],
+        types: Iterable[tuple[EntityType, str]],
+    ) -> None:
+        """Say which column each trait and each type has, and make the texts that come into them."""
+
+        def column_of(entity_type: EntityType, name: str) -> str | None:
+            column = column_name(name)
+            return column if column in columns[entity_type] else None
+
+        text: ColumnType = "text"
+        self.engine.replace(
+            "nexus_work_trait_columns",
+            dict.fromkeys(("entity_type", "trait_name", "trait_key", "column_name"), text),
+            [(one, name, canonical(name).decode(), column_of(one, name)) for one, name, _ in traits],
+        )
+        self.engine.replace(
+            "nexus_work_identifier_columns",
+            dict.fromkeys(("entity_type", "identifier_type", "column_name"), text),
+            [(one, name, column_of(one, name)) for one, name in types],
+        )
+        _run(self.engine, "objects", "texts")
 
     def _narrow(self) -> None:
         _run(self.engine, "all_named")
@@ -149,16 +249,13 @@ class Authoritative:
         _run(self.engine, "named")
         self.engine.replace("nexus_work_fringe", {"node": "int"}, ())
 
-    def _put(self, *names: str) -> None:
-        """Make tables for people; of a part, put it in the place of what it was in the last answer."""
-        for name in names:
-            made = statement(self.engine.dialect, name)
-            if self.part is None:
-                self.engine.execute(made)
-            else:
-                (table,) = _MADE.findall(made)
-                self.engine.execute(_FORGET.format(table=table, touched=_touched(table)))
-                self.engine.execute(_MADE.sub(f"INSERT INTO {table}", made))
+    def _put(self, statements: Mapping[str, str]) -> None:
+        """Put what these statements give in the place of what their tables hold, in one moment; of a part,
+        in the place of what it was in the last answer.
+        """
+        is_part = self.part is not None
+        deletes = [f"DELETE FROM {name} WHERE {_touched(name) if is_part else 'TRUE'}" for name in statements]
+        self.engine.together([*deletes, *statements.values()])
 
     def _suspended(self, edge: Edge, why: Conflict) -> Row:
         set_key = self.keyring.handle(b"".join(edge.keys))
@@ -177,14 +274,14 @@ class Authoritative:
         return suspended
 
 
-_MADE: Final = re.compile(r"^CREATE OR REPLACE TABLE (\w+) AS$", re.MULTILINE)
-_FORGET: Final = "DELETE FROM {table} WHERE {touched}"
 _OF_IDENTIFIERS: Final = "{column} IN (SELECT identifier_key FROM nexus_work_inside)"
 _OF_ENTITIES: Final = "{column} IN (SELECT entity_id FROM nexus_work_region)"
 
 
 def _touched(table: str) -> str:
     """Which rows of a table a part may change: those that name one of its identifiers, or entities."""
+    if table == "nexus_suspended_links":
+        return "TRUE"  # those that stand are put in again
     names = tables()[table].names
     keys = [name for name in ("identifier_key", "identifier_key_a") if name in names]
     ids = [name for name in ("entity_id", "person_id", "group_id") if name in names]
@@ -391,8 +488,10 @@ class _Profiles:
         _run(self.engine, "homes")
         self._look_outside()
         _run(self.engine, "traits", "memberships", "participants")
+        clock: dict[str, ColumnType] = {"now_ms": "int", "now_at": "instant"}
+        self.engine.replace("nexus_work_now", clock, [(now_ms, now_ms)])
         self._make_base()
-        self._make_timed(now_ms)
+        self._make_timed()
         for entity_type in ENTITY_TYPES:
             for state in self.rules.states_of(entity_type):
                 if state.derived:
@@ -450,7 +549,7 @@ class _Profiles:
         ]
         self.engine.replace("nexus_work_triggers", {**declared, **set_to, **by}, triggers)
 
-    def _make_timed(self, now_ms: int) -> None:
+    def _make_timed(self) -> None:
         timed = [row for state in self.rules.states for row in _timed_rows(state)]
         if not timed:
             self.engine.replace("nexus_work_due", {"entity": "int", "due_ms": "int"}, ())
@@ -466,7 +565,6 @@ class _Profiles:
             "role": "text",
         }
         self.engine.replace("nexus_work_watched", {**of_state, **at}, watched)
-        self.engine.replace("nexus_work_now", {"now_ms": "int"}, [(now_ms,)])
         _run(self.engine, "activity", "runs")
         self._fold("after_steps", "within_steps")
         _run(self.engine, "due")

@@ -250,8 +250,7 @@ class Reconciliation:
         resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
         self._last.forget()
-        authoritative.publish_identity(resolved)
-        authoritative.publish_profiles()
+        authoritative.publish(resolved)
         report.rounds, report.depth, report.is_incremental = (
             resolved.rounds,
             resolved.depth,

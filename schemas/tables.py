@@ -58,6 +58,18 @@ class Table:
         return self.names.index(name)
 
 
+def quoted(dialect: str, name: str) -> str:
+    """A column's name as a statement has it, whatever words the dialect keeps to itself. Who asks writes it
+    without quotes: Snowflake reads such a name in capitals.
+    """
+    match dialect:
+        case "bigquery":
+            return f"`{name}`"
+        case "snowflake":
+            return f'"{name.upper()}"'
+    return f'"{name}"'
+
+
 def _maybe(name: str, kind: ColumnType, doc: str) -> Column:
     return Column(name, kind, doc, is_required=False)
 
@@ -301,15 +313,18 @@ def _resolved_traits(entity_type: EntityType) -> Table:
     )
 
 
+_PROCESSED: Final = Column("_processed_at", "instant", "As of when the tables were made.")
 _LIFE: Final = (
     Column("traits", "json", "All traits, as one object."),
     Column("primary_source", "text", "The source of its oldest identifier."),
-    Column("first_interaction_at", "instant", "When its first event happened."),
-    Column("last_interaction_at", "instant", "When its last event happened."),
+    _maybe(
+        "first_interaction_at", "instant", "When its first event happened; nothing if none counts as its."
+    ),
+    _maybe("last_interaction_at", "instant", "When its last event happened."),
     Column("_created_at", "instant", "When the first event happened that named one of its identifiers."),
-    _maybe("_updated_at", "instant", "When the last trait that counts was said."),
-    Column("_last_merged_at", "instant", "When the youngest of its links came in."),
-    Column("_processed_at", "instant", "As of when the tables were made."),
+    Column("_updated_at", "instant", "When the last trait that counts was said, else `_created_at`."),
+    _maybe("_last_merged_at", "instant", "When the last event happened that first named two of them as one."),
+    _PROCESSED,
 )
 
 
@@ -317,7 +332,8 @@ def _entities(entity_type: EntityType) -> Table:
     return Table(
         f"nexus_{entity_type}s",
         "final",
-        f"One row for each {entity_type}. Each trait has a column of text besides, under its name.",
+        f"One row for each {entity_type}. Beside these columns there is one of text for each trait and each "
+        "type of identifier, under its name: see [warehouse.md](warehouse.md#columns-for-traits).",
         (_id(entity_type), *_LIFE),
         (f"{entity_type}_id",),
     )
@@ -364,6 +380,7 @@ FINAL: Final[tuple[Table, ...]] = (
             _maybe("ended_at", "instant", "Until when; nothing while it lasts."),
             Column("is_active", "bool", "Whether it lasts."),
             Column("_last_updated", "instant", "When the last event happened that speaks of it."),
+            _PROCESSED,
         ),
         ("membership_id",),
         None,
@@ -381,6 +398,7 @@ FINAL: Final[tuple[Table, ...]] = (
             Column("state_name", "text", "The name of the state."),
             _maybe("state_value", "text", "What it was, as text."),
             _maybe("state_numeric_value", "float", "What it was, as a number."),
+            Column("state_category", "text", "`measurement` where it is a number, else `dimension`."),
             Column("state_entered_at", "instant", "Since when."),
             _maybe("state_exited_at", "instant", "Until when; nothing while it lasts."),
             Column("is_current", "bool", "Whether it lasts."),
@@ -439,7 +457,7 @@ VIEWS: Final[tuple[Table, ...]] = (
     Table(
         "nexus_entities",
         "view",
-        "Persons and groups in one, as dbt-nexus has them from 0.13 on.",
+        "Persons and groups in one, as dbt-nexus 0.13 has them, with the columns for traits of both.",
         (Column("entity_id", "text", "The person or group."), _ENTITY_TYPE, *_LIFE),
         ("entity_id",),
     ),
@@ -461,6 +479,9 @@ VIEWS: Final[tuple[Table, ...]] = (
             Column("established_at", "instant", "Since when."),
             Column("last_updated_at", "instant", "When the last event happened that speaks of it."),
             Column("primary_source", "text", "The source of its earliest evidence."),
+            Column("_created_at", "instant", "The same as `established_at`."),
+            Column("_updated_at", "instant", "The same as `last_updated_at`."),
+            _PROCESSED,
         ),
         ("relationship_id",),
     ),

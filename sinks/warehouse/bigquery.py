@@ -32,6 +32,8 @@ _LEGACY = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}  # the API
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _SAYS = frozenset({401, 403, 404, 409})  # of these the message names things; of others it may hold a value,
 _PLACE = re.compile(r"at \[\d+:\d+\]")  # unless it is about the statement, and says where in it
+_IS_VIEW = re.compile(r"^CREATE OR REPLACE VIEW\b", re.MULTILINE)
+_READ_TABLE = re.compile(r"\b(FROM|JOIN) (nexus_\w+)")
 
 
 class BigQuery:
@@ -62,7 +64,7 @@ class BigQuery:
                 self.client.create_dataset(self._dataset, exists_ok=True, **self._limits)
         for table in tables:
             self.execute(create_table(self.dialect, table))
-            there = self._columns(table)
+            there = self.columns(table.name)
             for column in table.columns:
                 wanted = TYPES[self.dialect][column.type]
                 if column.name not in there:
@@ -71,7 +73,11 @@ class BigQuery:
                     raise other_type(table.name, column.name, there[column.name], wanted)
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
-        """Run a statement, or a script, to its end."""
+        """Run a statement, or a script, to its end. A view outlives the request that makes it and names the
+        dataset: so the tables that it reads are named with theirs.
+        """
+        if _IS_VIEW.search(sql):
+            sql = _READ_TABLE.sub(rf"\1 `{self._dataset}.\2`", sql)
         self._run(sql, parameters)
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
@@ -81,6 +87,16 @@ class BigQuery:
             for row in result:
                 yield row.values()
 
+    def together(self, statements: Iterable[str]) -> None:
+        """Run them as a script that is one transaction: what fails takes it back."""
+        self.execute("\n;\n".join(["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"]))
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The columns of a table or view, and their types."""
+        with _translated(f"look at {table}"):
+            schema = self.client.get_table(self._named(table), **self._limits).schema
+        return {field.name: _LEGACY.get(field.field_type, field.field_type) for field in schema}
+
     def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
@@ -88,7 +104,7 @@ class BigQuery:
         merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
         for table, file in files.items():
             self._stage(table, file, stages[table])
-        self.execute(";\n".join(["BEGIN TRANSACTION", *merges, "COMMIT TRANSACTION"]))
+        self.together(merges)
         with _translated(f"drop the stages of load {load_id}"):
             for stage in stages.values():
                 self.client.delete_table(self._named(stage), not_found_ok=True, **self._limits)
@@ -124,11 +140,6 @@ class BigQuery:
         except NotFound:
             return False
         return True
-
-    def _columns(self, table: Table) -> dict[str, str]:
-        with _translated(f"look at {table.name}"):
-            schema = self.client.get_table(self._named(table.name), **self._limits).schema
-        return {field.name: _LEGACY.get(field.field_type, field.field_type) for field in schema}
 
     def _run(self, sql: str, parameters: Parameters | None) -> Any:
         from google.cloud import bigquery

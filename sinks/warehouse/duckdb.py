@@ -35,7 +35,7 @@ class DuckDB:
         """Make what is missing."""
         for table in tables:
             self.execute(create_table(self.dialect, table))
-            there: dict[str, str] = dict(self.rows(_COLUMNS, {"name": table.name}))
+            there = self.columns(table.name)
             for column in table.columns:
                 if column.name not in there:
                     self.execute(add_column(self.dialect, table, column))
@@ -54,6 +54,20 @@ class DuckDB:
             # by way of Arrow, which has instants without the package that DuckDB wants for them
             for batch in cursor.sql(sql, params=parameters).to_arrow_reader(_ROWS):
                 yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def together(self, statements: Iterable[str]) -> None:
+        """Run them in one transaction."""
+        with self._connection.cursor() as cursor:  # a transaction that does not end goes with it
+            cursor.begin()
+            for statement in statements:
+                with _translated(f"run {first_line(statement)}"):
+                    cursor.execute(statement)
+            with _translated("commit"):
+                cursor.commit()
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The columns of a table or view, and their types."""
+        return dict(self.rows(_COLUMNS, {"name": table}))
 
     def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
         """Add the rows of the files in one transaction."""

@@ -52,6 +52,14 @@ class Engine(Protocol):
     def rows(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """Run a query; its rows as they come."""
 
+    def together(self, statements: Iterable[str]) -> None:
+        """Run statements in one transaction: others see what all of them do in one moment, or, where one
+        fails, nothing of it. None of them makes or changes a table itself.
+        """
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The types of the columns of a table or view that is there, by name, as the warehouse calls them."""
+
     def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
         """Return when the rows of all Parquet files are in their tables. The id names the load: the same
         files have the same one, other files another one (lower case letters, digits, `_`).

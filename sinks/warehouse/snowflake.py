@@ -64,7 +64,7 @@ class Snowflake:
             self.execute(f"USE SCHEMA {self._schema}")
         for table in tables:
             self.execute(create_table(self.dialect, table))
-            there = self._columns(table)
+            there = self.columns(table.name)
             for column in table.columns:
                 wanted = _comparable(TYPES[self.dialect][column.type])
                 if column.name not in there:
@@ -83,6 +83,23 @@ class Snowflake:
             while rows := cursor.fetchmany(_ROWS):
                 yield from (tuple(map(_plain, row)) for row in rows)
 
+    def together(self, statements: Iterable[str]) -> None:
+        """Run them in one transaction."""
+        self.execute("BEGIN")
+        try:
+            for statement in statements:
+                self.execute(statement)
+            self.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well
+                self.execute("ROLLBACK")
+            raise
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """The columns of a table or view, and their types without lengths."""
+        described = self.rows(f"DESCRIBE TABLE {table}")
+        return {str(name).lower(): _comparable(kind) for name, kind, *_ in described}
+
     def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
         """Stage each file, then merge all in one transaction, then drop the stages."""
         checked_id(load_id)
@@ -91,7 +108,7 @@ class Snowflake:
         for table, file in files.items():
             columns = {column.name: column.type for column in table.columns}
             self._copy(file, stages[table], columns)
-        self._merge(merges)
+        self.together(merges)
         for stage in stages.values():
             self.execute(f"DROP TABLE IF EXISTS {stage}")
 
@@ -107,10 +124,6 @@ class Snowflake:
         """Let go of the connection."""
         self._connection.close()
 
-    def _columns(self, table: Table) -> dict[str, str]:
-        described = self.rows(f"DESCRIBE TABLE {table.name}")
-        return {str(name).lower(): _comparable(kind) for name, kind, *_ in described}
-
     def _copy(self, file: Path, table: str, columns: Mapping[str, ColumnType]) -> None:
         """Make the table, and put the rows of the file into it. What did so before changes nothing."""
         types = ", ".join(f"{name} {TYPES[self.dialect][kind]}" for name, kind in columns.items())
@@ -120,18 +133,6 @@ class Snowflake:
             f"COPY INTO {table} FROM @%{table}/{file.name} FILE_FORMAT = {_FORMAT} "
             "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
         )
-
-    def _merge(self, merges: Iterable[str]) -> None:
-        """Run them in one transaction."""
-        self.execute("BEGIN")
-        try:
-            for statement in merges:
-                self.execute(statement)
-            self.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well
-                self.execute("ROLLBACK")
-            raise
 
     @contextlib.contextmanager
     def _run(self, sql: str, parameters: Parameters | None) -> Iterator[Any]:

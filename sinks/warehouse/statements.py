@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from schemas.tables import Column, ColumnType, Table
+from schemas.tables import Column, ColumnType, Table, quoted
 from sinks.warehouse.arrow import span_of
 from sinks.warehouse.engine import Dialect
 
@@ -55,7 +55,8 @@ def create_table(dialect: Dialect, table: Table) -> str:
 
 def add_column(dialect: Dialect, table: Table, column: Column) -> str:
     """Make a column that is missing. The rows that are there have nothing in it."""
-    return f"ALTER TABLE {table.name} ADD COLUMN {column.name} {TYPES[dialect][column.type]}"
+    named = quoted(dialect, column.name)
+    return f"ALTER TABLE {table.name} ADD COLUMN {named} {TYPES[dialect][column.type]}"
 
 
 def merge(dialect: Dialect, table: Table, loaded: str, file: Path) -> str:
@@ -88,7 +89,7 @@ def _within(dialect: Dialect, table: Table, file: Path) -> str:
 
 def _column(dialect: Dialect, column: Column) -> str:
     missing = " NOT NULL" if column.is_required else ""
-    return f"{column.name} {TYPES[dialect][column.type]}{missing}"
+    return f"{quoted(dialect, column.name)} {TYPES[dialect][column.type]}{missing}"
 
 
 def _layout(dialect: Dialect, table: Table) -> str:

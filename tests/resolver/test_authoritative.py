@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Final
-from uuid import uuid4
 
 import pytest
 
@@ -17,39 +16,16 @@ from resolver.store import Command
 from schemas.events import Event, Participant, log_position
 from schemas.identifiers import EntityType, Identifier, entity_id, identifier
 from schemas.rules import Rules
-from schemas.tables import LOG
-from sinks.warehouse.bigquery import BigQuery
 from sinks.warehouse.duckdb import DuckDB
 from sinks.warehouse.engine import Engine
-from sinks.warehouse.snowflake import Snowflake
 from tests.resolver.event_log import EventLog
+from tests.resolver.final_tables import FinalTables
 from tests.resolver.histories import KEYRING, RULES, Said, event, key_of
 from tests.resolver.profile_histories import STATED, a_history, an_event
 from tests.resolver.test_all_rules import SHAPES, Shape
 
 _WORLDS: Final = 25
 """Histories that one log holds side by side: what a resolution costs hardly depends on how many they are."""
-_ENGINES = ["duckdb", *(pytest.param(each, marks=pytest.mark.services) for each in ("bigquery", "snowflake"))]
-
-
-@pytest.fixture(params=_ENGINES)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give a warehouse of the test's own."""
-    with contextlib.closing(_engine(request)) as warehouse:
-        warehouse.create(LOG)
-        yield warehouse
-
-
-def _engine(request: pytest.FixtureRequest) -> Engine:
-    name = f"nexus_{uuid4().hex[:12]}"
-    match request.param:
-        case "bigquery":
-            endpoint = request.getfixturevalue("bigquery_server").endpoint
-            return BigQuery("nexus", name, endpoint=endpoint, patience_s=60)
-        case "snowflake":
-            connection = request.getfixturevalue("snowflake_server").connection
-            return Snowflake(name, "nexus", patience_s=60, **connection)
-    return DuckDB(Path(":memory:"))
 
 
 @pytest.fixture
@@ -65,7 +41,9 @@ def agree(log: EventLog, events: Sequence[Event], commands: Sequence[Command] = 
     reference.add(events)
     reference.operate(commands)
     log.write(events, commands)
-    log.agrees(reference.answer(now_ms), now_ms)
+    answer = reference.answer(now_ms)
+    log.agrees(answer, now_ms)
+    FinalTables(log.engine, reference, answer).agree(now_ms)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))

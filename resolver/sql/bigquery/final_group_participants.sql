@@ -1,6 +1,13 @@
 -- One row for each group that takes part in an event, and its role there. The parts of the row's id are preceded
 -- by their lengths: no two rows have one id.
-CREATE OR REPLACE TABLE nexus_group_participants AS
+INSERT INTO nexus_group_participants (
+    group_participant_id,
+    event_id,
+    source,
+    group_id,
+    role,
+    occurred_at
+)
 WITH participants AS (
     SELECT DISTINCT event_id, source, entity, role, occurred_ms
     FROM nexus_work_participants

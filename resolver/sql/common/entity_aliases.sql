@@ -1,5 +1,12 @@
 -- One row for each identifier that is not its entity's oldest: the id made from it answers with the entity.
-CREATE OR REPLACE TABLE nexus_entity_aliases AS
+INSERT INTO nexus_entity_aliases (
+    alias_id,
+    entity_id,
+    entity_type,
+    identifier_type,
+    identifier_value,
+    identifier_key
+)
 SELECT
     identifiers.own_id AS alias_id,
     entities.entity_id,

@@ -1,5 +1,16 @@
 -- One row for each person, group and role.
-CREATE OR REPLACE TABLE nexus_memberships AS
+INSERT INTO nexus_memberships (
+    membership_id,
+    person_id,
+    group_id,
+    role,
+    source,
+    established_at,
+    ended_at,
+    is_active,
+    _last_updated,
+    _processed_at
+)
 WITH entities AS (
     SELECT senior AS entity, entity_id FROM nexus_work_entities
     UNION ALL
@@ -16,7 +27,9 @@ SELECT
     memberships.established_at,
     memberships.ended_at,
     memberships.ended_at IS NULL AS is_active,
-    memberships.last_updated AS _last_updated
+    memberships.last_updated AS _last_updated,
+    clock.now_at AS _processed_at
 FROM nexus_work_memberships AS memberships
 INNER JOIN entities AS persons ON memberships.person = persons.entity
 INNER JOIN entities AS companies ON memberships.company = companies.entity
+CROSS JOIN nexus_work_now AS clock

@@ -1,5 +1,16 @@
 -- One row for each identifier that left the graph: by a limit, and then by which event, or by an operator.
-CREATE OR REPLACE TABLE nexus_quarantine AS
+INSERT INTO nexus_quarantine (
+    entity_type,
+    identifier_type,
+    identifier_value,
+    identifier_key,
+    reason,
+    partner_type,
+    most,
+    log_position,
+    source,
+    event_id
+)
 WITH evidence AS (
     SELECT age, MIN(link) AS link
     FROM nexus_work_links

@@ -1,5 +1,14 @@
 -- One row for each identifier of groups that is in the graph, with the oldest evidence of it.
-CREATE OR REPLACE TABLE nexus_resolved_group_identifiers AS
+INSERT INTO nexus_resolved_group_identifiers (
+    group_id,
+    identifier_type,
+    identifier_value,
+    identifier_key,
+    source,
+    event_id,
+    occurred_at,
+    log_position
+)
 SELECT
     entities.entity_id AS group_id,
     identifiers.identifier_type,

@@ -1,5 +1,12 @@
 -- One row for each trait of a group: the value that counts, and who said it.
-CREATE OR REPLACE TABLE nexus_resolved_group_traits AS
+INSERT INTO nexus_resolved_group_traits (
+    group_id,
+    trait_name,
+    trait_value,
+    source,
+    event_id,
+    occurred_at
+)
 SELECT
     entities.entity_id AS group_id,
     traits.trait_name,

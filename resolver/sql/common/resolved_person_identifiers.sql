@@ -1,5 +1,14 @@
 -- One row for each identifier of persons that is in the graph, with the oldest evidence of it.
-CREATE OR REPLACE TABLE nexus_resolved_person_identifiers AS
+INSERT INTO nexus_resolved_person_identifiers (
+    person_id,
+    identifier_type,
+    identifier_value,
+    identifier_key,
+    source,
+    event_id,
+    occurred_at,
+    log_position
+)
 SELECT
     entities.entity_id AS person_id,
     identifiers.identifier_type,

@@ -1,5 +1,12 @@
 -- One row for each trait of a person: the value that counts, and who said it.
-CREATE OR REPLACE TABLE nexus_resolved_person_traits AS
+INSERT INTO nexus_resolved_person_traits (
+    person_id,
+    trait_name,
+    trait_value,
+    source,
+    event_id,
+    occurred_at
+)
 SELECT
     entities.entity_id AS person_id,
     traits.trait_name,

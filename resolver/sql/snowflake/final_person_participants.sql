@@ -1,6 +1,13 @@
 -- One row for each person that takes part in an event, and its role there. The parts of the row's id are preceded
 -- by their lengths: no two rows have one id.
-CREATE OR REPLACE TABLE nexus_person_participants AS
+INSERT INTO nexus_person_participants (
+    person_participant_id,
+    event_id,
+    source,
+    person_id,
+    role,
+    occurred_at
+)
 WITH participants AS (
     SELECT DISTINCT event_id, source, entity, role, occurred_ms
     FROM nexus_work_participants

@@ -1,6 +1,18 @@
 -- One row for each edge between identifiers of persons: a link of k identifiers is a star of k - 1 around the
 -- first. Those of suspended links unite nothing: they are left out where their ends are not one entity.
-CREATE OR REPLACE TABLE nexus_person_identifiers_edges AS
+INSERT INTO nexus_person_identifiers_edges (
+    edge_id,
+    identifier_type_a,
+    identifier_value_a,
+    identifier_key_a,
+    identifier_type_b,
+    identifier_value_b,
+    identifier_key_b,
+    source,
+    event_id,
+    occurred_at,
+    log_position
+)
 WITH inside AS (
     SELECT members.link, members.node, components.component
     FROM nexus_work_members AS members

@@ -19,21 +19,23 @@ from schemas.tables import Column, ColumnType, Table, tables
 from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import Dialect
 from sinks.warehouse.statements import TYPES, add_column, create_table, merge
-from tests.resolver.scribe import asked
+from tests.resolver.scribe import Asked, asked
 
 # Whoever needs another one looks it up in the vendor's manual, and adds it.
 FUNCTIONS: Final[Mapping[Dialect, str]] = {
     "bigquery": """
-        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT GREATEST LAG LEAD LEAST LENGTH LOWER MAX MIN MOD
-        RANK REGEXP_CONTAINS ROW_NUMBER SUBSTR SUM TIMESTAMP_MILLIS TIMESTAMP_TRUNC TO_HEX UNIX_MILLIS
+        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT GREATEST JSON_VALUE LAG LEAD LEAST LENGTH LOWER
+        MAX MIN MOD RANK REGEXP_CONTAINS ROW_NUMBER STRING_AGG SUBSTR SUM TIMESTAMP_MILLIS TIMESTAMP_TRUNC
+        TO_HEX UNIX_MILLIS
     """,
     "snowflake": """
-        CAST COALESCE COUNT DATE_PART DATE_TRUNC GREATEST HEX_ENCODE LAG LEAD LEAST LENGTH LOWER MAX MIN
-        MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
+        CAST COALESCE COUNT DATE_PART DATE_TRUNC GREATEST HEX_ENCODE JSON_EXTRACT_PATH_TEXT LAG LEAD LEAST
+        LENGTH LISTAGG LOWER MAX MIN MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM
+        TO_TIMESTAMP_NTZ
     """,
 }
 _TYPES: Final = "NUMBER TIMESTAMP_NTZ"
-_WORDS: Final = "ALL AND AS BY FROM IN INSERT NOT ON OR OVER THEN USING VALUES WHEN"
+_WORDS: Final = "ALL AND AS BY FROM GROUP IN INSERT NOT ON OR OVER THEN USING VALUES WHEN"
 _STATEMENTS: Final = (
     *(exp.Select, exp.Union, exp.Create, exp.Alter, exp.Drop, exp.Insert, exp.Merge, exp.Update, exp.Delete),
     *(exp.Transaction, exp.Commit),
@@ -50,7 +52,13 @@ def statements(dialect: Dialect, folder: Path) -> list[str]:
     merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table)) for table in made]
     added = add_column(dialect, made[0], Column("nexus_added", "instant", "Of a later version."))
     ours = [*(create_table(dialect, table) for table in made), added, *stages, *merges]
-    return ours + [one if isinstance(one, str) else _small(dialect, *one) for one in asked(dialect)]
+    return ours + [_written(dialect, one) for one in asked(dialect)]
+
+
+def _written(dialect: Dialect, asked: Asked) -> str:
+    if isinstance(asked, str):
+        return asked
+    return create_table(dialect, asked) if isinstance(asked, Table) else _small(dialect, *asked)
 
 
 def _file(folder: Path, table: Table) -> Path:

@@ -8,19 +8,53 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import NexusError, StartRefused, TerminalError
-from schemas.tables import Column, tables
+from schemas.tables import Column, quoted, tables
 from sinks.warehouse.engine import Engine
 from tests.sinks.warehouse.boxes import BOXES, LIDS, SEEN, SEEN_MS, box, file_of, names
 from tests.sinks.warehouse.conftest import Connect
+from tests.sinks.warehouse.layout import declared, layout, types
 
 
 def test_every_table_of_the_project_can_be_made(engine: Engine) -> None:
-    """All tables are made as they are declared, and a second time nothing is to be done."""
+    """All tables are made, and a second time nothing is to be done."""
     declared = [table for table in tables().values() if table.layer != "view"]
     engine.create(declared)
     engine.create(declared[:2])
     for table in declared:
         assert list(engine.rows(f"SELECT {', '.join(table.names)} FROM {table.name}")) == []
+
+
+def test_tables_lie_as_they_are_declared(engine: Engine) -> None:
+    """Types, which columns must have a value, months and what lies together, as far as the engine tells."""
+    made = [table for table in tables().values() if table.layer != "view"]
+    engine.create(made)
+    for table in made:
+        assert layout(engine, table.name) == declared(engine, table), table.name
+        found = {name: kind.partition("(")[0] for name, kind in engine.columns(table.name).items()}
+        assert found == types(engine, table), table.name
+
+
+def test_a_column_may_have_any_name(engine: Engine) -> None:
+    """Words that the engine keeps to itself, too. Who asks writes other names without quotes."""
+    named = [Column(name, "text", "Some.", is_required=False) for name in ("order", "group", "trait_1")]
+    engine.create([BOXES])
+    engine.create([replace(BOXES, columns=(*BOXES.columns, *named))])
+    wanted = ", ".join(quoted(engine.dialect, column.name) for column in named)
+    assert list(engine.rows(f"SELECT {wanted}, trait_1 FROM nexus_boxes")) == []
+    assert {column.name for column in named} < engine.columns("nexus_boxes").keys()
+
+
+def test_what_runs_together_is_seen_together(connect: Connect, tmp_path: Path) -> None:
+    """Of statements of which one fails nothing is there; of others everything, in one moment."""
+    engine, reader = connect(), connect()
+    engine.create([BOXES, LIDS])
+    engine.load("first", {BOXES: file_of(tmp_path, [box("a")]), LIDS: file_of(tmp_path, [box("b")])})
+    swap = ["DELETE FROM nexus_boxes WHERE TRUE", "INSERT INTO nexus_boxes SELECT * FROM nexus_lids"]
+    with pytest.raises(NexusError):
+        engine.together([*swap, "INSERT INTO nexus_boxes SELECT 'too few'"])
+    assert names(engine) == names(reader) == ["a"]
+    engine.together(swap)
+    assert names(engine) == names(reader) == ["b"]
 
 
 def test_values_come_back_as_they_were_given(engine: Engine, tmp_path: Path) -> None:

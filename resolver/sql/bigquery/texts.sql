@@ -1,0 +1,46 @@
+-- One row for each of an entity's columns for traits that it has something for, as text: the trait, of several
+-- that share a column the one that was said last; where there is none, its oldest identifier of that type.
+-- In: nexus_work_trait_columns and nexus_work_identifier_columns, which columns there are.
+CREATE OR REPLACE TABLE nexus_work_texts AS
+WITH traits AS (
+    SELECT
+        traits.entity,
+        columns.column_name,
+        CASE
+            WHEN traits.trait_value LIKE '"%' THEN JSON_VALUE(traits.trait_value)
+            ELSE traits.trait_value
+        END AS said,
+        ROW_NUMBER() OVER (
+            PARTITION BY traits.entity, columns.column_name
+            ORDER BY traits.occurred_at DESC, traits.source DESC, traits.event_id DESC, traits.trait_name
+        ) AS place
+    FROM nexus_work_traits AS traits
+    INNER JOIN nexus_work_trait_columns AS columns
+        ON traits.entity_type = columns.entity_type AND traits.trait_name = columns.trait_name
+),
+
+identifiers AS (
+    SELECT
+        entities.senior AS entity,
+        columns.column_name,
+        identifiers.identifier_value,
+        ROW_NUMBER() OVER (
+            PARTITION BY entities.senior, columns.column_name ORDER BY nodes.age, nodes.node
+        ) AS place
+    FROM nexus_work_entities AS entities
+    INNER JOIN nexus_work_components AS components ON entities.component = components.component
+    INNER JOIN nexus_work_nodes AS nodes ON components.node = nodes.node
+    INNER JOIN nexus_work_identifiers AS identifiers ON components.node = identifiers.node
+    INNER JOIN nexus_work_identifier_columns AS columns
+        ON
+            identifiers.entity_type = columns.entity_type
+            AND identifiers.identifier_type = columns.identifier_type
+)
+
+SELECT
+    COALESCE(traits.entity, identifiers.entity) AS entity,
+    COALESCE(traits.column_name, identifiers.column_name) AS column_name,
+    COALESCE(traits.said, identifiers.identifier_value) AS said
+FROM (SELECT * FROM traits WHERE place = 1 AND column_name IS NOT NULL) AS traits
+FULL OUTER JOIN (SELECT * FROM identifiers WHERE place = 1) AS identifiers
+    ON traits.entity = identifiers.entity AND traits.column_name = identifiers.column_name
