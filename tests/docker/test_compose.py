@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -74,6 +75,15 @@ def test_what_it_runs_is_a_command(name: str) -> None:
     """Each command of our image is one that the command line takes, option by option."""
     one = ours()[name]
     accepts(one["command"], one.get("entrypoint", ["nexus"]))
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "nothing"], ["run", "--alife", "x"], ["reconcile", "--every", "often"]]
+)
+def test_what_is_no_command_would_be_seen(words: list[str]) -> None:
+    """An argument or an option that the command line does not take."""
+    with pytest.raises(click.UsageError):
+        accepts(words)
 
 
 def test_every_flow_runs_once() -> None:
@@ -285,8 +295,8 @@ def started(nexus: Nexus, name: str, folder: Path) -> AbstractContextManager[Run
     """A service's command, beside the block. Its sign of life is a file that is called as it is, and the job
     runs as often as a test wants.
     """
-    words = {"/tmp/alive": folder / name, "15m": "3s"}
-    return nexus.running(*(words.get(word, word) for word in ours()[name]["command"]))
+    others = {"/tmp/alive": str(folder / name), "15m": "3s"}
+    return nexus.running(*(str(others.get(word, word)) for word in ours()[name]["command"]))
 
 
 def is_well(name: str, folder: Path) -> bool:
