@@ -51,6 +51,10 @@ bench: $(RUN_READY) ## the budgets, measured as ratios on this machine
 wheel: $(DEVELOP_READY) ## build the wheel into dist/
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
+.PHONY: image
+image: ## build the container image with docker, podman or buildah; see docs/deploy.md
+	docker/build $(ARGS)
+
 .PHONY: constraints
 constraints: $(RUN_READY) ## choose the newest versions anew and write their hashes
 	$(BIN)/python .ci/constraints.py

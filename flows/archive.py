@@ -158,7 +158,7 @@ class Counts:
     loads: int = 0
 
 
-def build(source: "Source", work: "Work", steps: Steps) -> Dataflow:
+def build(source: DynamicSource[Gathered], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_archive")
     gathered = op.input("gather", flow, source)

@@ -16,7 +16,7 @@ from flows.cli_operator import OPERATOR_COMMANDS
 from flows.cli_questions import QUESTIONS
 from flows.cli_rules import rules_group
 from flows.cli_warehouse import WAREHOUSE_COMMANDS
-from flows.command import as_json, common, of_something, result, say, settings_of
+from flows.command import alive, as_json, common, of_something, result, say, settings_of
 from flows.progress import progress
 from schemas.errors import NexusError, SettingsError
 
@@ -174,6 +174,7 @@ def demo(context: click.Context, count: int, seed: int, data: Path, journey: boo
     "--from-beginning", is_flag=True, help="Read again from the start what an emptied Redis has forgotten."
 )
 @click.option("--ephemeral", is_flag=True, help="A trial: accept a Redis without an append-only file.")
+@alive
 @common
 def run(
     flow: str | None,
@@ -184,6 +185,7 @@ def run(
     workers: int | None,
     from_beginning: bool,
     ephemeral: bool,
+    alive: Path | None,
     **given: Any,
 ) -> None:
     """Run the flows: resolve, publish, notify, archive, or all of them.
@@ -210,7 +212,7 @@ def run(
         raise SettingsError(
             "--as says what the lines of a --source are: name the file, or - for standard input"
         )
-    Production(settings, Source.parse(settings, source, format_name, is_import), say).run(
+    Production(settings, Source.parse(settings, source, format_name, is_import), say, alive).run(
         flow, until_end=until_end, from_beginning=from_beginning
     )
 

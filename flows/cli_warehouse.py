@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.command import as_json, common, of_something, result, settings_of
+from flows.command import alive, as_json, common, of_something, result, settings_of
 from flows.progress import progress
 from schemas.errors import TransientError
 
@@ -45,6 +46,7 @@ class _Interval(click.ParamType[float]):
 )
 @click.option("--fail-on-drift", is_flag=True, help="End with code 1 if anything differed.")
 @click.option("--every", type=_Interval(), help="Again and again, such as 15m, until it is stopped.")
+@alive
 @as_json
 @common
 def reconcile(
@@ -54,6 +56,7 @@ def reconcile(
     fail_on_drift: bool,
     every: float | None,
     is_json: bool,
+    alive: Path | None,
     **given: Any,
 ) -> None:
     """Compare the stream with what the whole event log says, and repair it.
@@ -72,11 +75,12 @@ def reconcile(
     if is_dry and is_thorough:
         raise click.UsageError("--dry-run repairs nothing and --thorough everything: choose one")
     extent: Extent = "thorough" if is_thorough else "full"
+    from flows.alive import SignOfLife
     from flows.reconcile import page, reconcile, repeatedly
     from flows.stopping import Stop
     from flows.wiring import Wiring
 
-    settings, stop = of_something(settings_of(given)), Stop()
+    settings, stop, life = of_something(settings_of(given)), Stop(), SignOfLife(alive)
     stop.on_signals()
     has_drifted = False
 
@@ -86,6 +90,7 @@ def reconcile(
             report = reconcile(parts, stop, say, is_dry=is_dry, trusts_log=trusts_log, extent=extent)
         has_drifted = has_drifted or not report.is_clean
         _show(report, list(page(report)), is_json)
+        life.touch()
 
     if every is None:
         run()

@@ -34,6 +34,14 @@ def as_json(command: Command) -> Command:
     return click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")(command)
 
 
+def alive(command: Command) -> Command:
+    """`--alive`, for commands that go on until they are stopped."""
+    option = click.option(
+        "--alive", type=click.Path(path_type=Path), help="A file to touch as long as the work goes on."
+    )
+    return option(command)
+
+
 def say(text: str = "") -> None:
     """A line for people, beside the results."""
     click.echo(text, err=True)

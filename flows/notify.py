@@ -21,12 +21,12 @@ from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from flows.matching import Conditions
 from flows.notices import Digest, Notifications
-from flows.one_worker import OneWorker
 from flows.resolve import Nowhere
 from flows.sending import Sender, fingerprint
 from flows.stopping import Steps, Stop
@@ -82,7 +82,7 @@ class Matched:
     changes: Mapping[str, int]
 
 
-def build(source: OneWorker[Batch], work: "Work", steps: Steps) -> Dataflow:
+def build(source: DynamicSource[Batch], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_notify")
     batches = op.input("transitions", flow, source)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
+from flows.alive import SignOfLife
 from flows.ingest import RECORD, Ingest
 from flows.progress import progress
 from flows.reader import AtEnd
@@ -75,10 +76,13 @@ class Source:
 
 
 class Production:
-    """Runs flows until they are told to end, and says what they do."""
+    """Runs flows until they are told to end and says what they do. The file `alive` is its sign of life."""
 
-    def __init__(self, settings: Settings, source: Source | None, say: Say) -> None:
+    def __init__(
+        self, settings: Settings, source: Source | None, say: Say, alive: Path | None = None
+    ) -> None:
         self._settings, self._source, self._say = settings, source, say
+        self._life = SignOfLife(alive)
         self._stop = Stop()
         self._crash = Crash(os.environ.get("NEXUS_TEST_CRASH_AT"))
 
@@ -98,10 +102,11 @@ class Production:
             parts.store.sequence()  # what refuses to start does so in one line
             for name, place in parts.places:
                 self._say(f"{name:>15}: {place}")
-            run = Run(self._stop, Counts())
+            run = Run(self._stop, Counts(), life=self._life)
             ingest = self._ingest(parts)
             at_end = _AtEnd(parts, ingest) if until_end else None
             flows = self._flows(parts, run, only, at_end, from_beginning=from_beginning)
+            run.life.start(self._stop)
             started = time.monotonic()
             try:
                 with self._progress(run, ingest if until_end else None) as show:

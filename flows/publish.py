@@ -16,8 +16,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource
 
-from flows.one_worker import OneWorker
 from flows.resolve import Nowhere
 from flows.stopping import Steps, Stop
 from resolver.redis_store import RedisStore
@@ -60,7 +60,7 @@ class Parcel:
     to: Cursor | None = None
 
 
-def build(outbox: OneWorker[Parcel], work: "Work", steps: Steps) -> Dataflow:
+def build(outbox: DynamicSource[Parcel], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_publish")
     parcels = op.input("outbox", flow, outbox)

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import DynamicSource
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from flows.operations import Operations
-from flows.reader import Intake, Taken
+from flows.reader import Taken
 from flows.stopping import Steps, Stop
 from resolver.links import Linker
 from resolver.rules_change import RulesRefused
@@ -71,7 +72,7 @@ class Counts:
     refused: int = 0
 
 
-def build(intake: Intake, work: "Work", steps: Steps) -> Dataflow:
+def build(intake: DynamicSource[Taken], work: "Work", steps: Steps) -> Dataflow:
     """The flow as Bytewax runs it."""
     flow = Dataflow("nexus_resolve")
     taken = op.input("take", flow, intake)

@@ -15,6 +15,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows import archive, notify, publish, resolve
+from flows.alive import SignOfLife
 from flows.one_worker import OneWorker
 from flows.reader import AtEnd, Intake
 from flows.sending import Sender
@@ -46,6 +47,7 @@ class Run:
     notifier: "notify.Work | None" = None
     archiver: "archive.Work | None" = None
     senders: "dict[str, Sender]" = field(default_factory=dict)
+    life: SignOfLife = field(default_factory=SignOfLife)
 
     def finish(self, seconds: float) -> None:
         """Let the attempts in hand end, if they do so in that time."""
@@ -135,8 +137,9 @@ def resolve_flow(
         parts.operations,
         parts.settings.rules.identifier,
     )
-    flow = resolve.build(Intake(readers, run.stop, at_end), work, Steps(run.stop, crash))
-    return Flow("resolve", flow, parts.settings.workers)
+    workers = parts.settings.workers
+    source = run.life.of("resolve", Intake(readers, run.stop, at_end), workers)
+    return Flow("resolve", resolve.build(source, work, Steps(run.stop, crash)), workers)
 
 
 def publish_flow(parts: Wiring, run: Run, crash: Crash, ends_with: Callable[[], bool] | None = None) -> Flow:
@@ -146,8 +149,8 @@ def publish_flow(parts: Wiring, run: Run, crash: Crash, ends_with: Callable[[], 
     if crash.aims_at("within-send"):
         sink = InHalves(sink, crash, "within-send")
     run.publisher = publish.Work(parts.store, sink, reader, run.stop)
-    flow = publish.build(OneWorker(reader, "the store", run.stop), run.publisher, Steps(run.stop, crash))
-    return Flow("publish", flow)
+    source = run.life.of("publish", OneWorker(reader, "the store", run.stop))
+    return Flow("publish", publish.build(source, run.publisher, Steps(run.stop, crash)))
 
 
 def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bool] | None = None) -> Flow:
@@ -176,8 +179,8 @@ def notify_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], boo
         senders[name] = Sender(name, endpoint, deliveries, stop, reader.is_ours)
         senders[name].start()
     run.notifier = notify.Work(deliveries, notifications, namespace, senders, reader, stop)
-    flow = notify.build(OneWorker(reader, "the transitions", stop), run.notifier, Steps(stop, crash))
-    return Flow("notify", flow)
+    source = run.life.of("notify", OneWorker(reader, "the transitions", stop))
+    return Flow("notify", notify.build(source, run.notifier, Steps(stop, crash)))
 
 
 def archive_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bool] | None = None) -> Flow:
@@ -205,5 +208,5 @@ def archive_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bo
         settings.namespace,
         stop,
     )
-    flow = archive.build(archive.Source(gatherer, stop), run.archiver, Steps(stop, crash))
-    return Flow("archive", flow)
+    source = run.life.of("archive", archive.Source(gatherer, stop))
+    return Flow("archive", archive.build(source, run.archiver, Steps(stop, crash)))

@@ -991,6 +991,11 @@ class translated:  # noqa: N801 -- used like a function
             raise StoreUnavailable(f"Redis does not take writes: {type(error).__name__}") from error
         if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("BUSY "):
             raise StoreUnavailable("Redis is busy with one call for seconds") from error
+        # looked for within the text: Redis 6.2 says it in the words of the script that was refused
+        if isinstance(error, redis.exceptions.ResponseError) and "when used memory > 'maxmemory'" in str(
+            error
+        ):
+            raise StoreUnavailable("Redis is full: raise its maxmemory, and give it that memory") from error
         if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("NEXUS "):
             raise StartRefused(
                 "Redis was emptied while it was written to: restore it from its append-only file, or start "

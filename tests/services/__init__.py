@@ -9,7 +9,7 @@ whoever tests faults starts, kills and restarts a server on the same folder and 
 
 from tests.services.analyzer import refusals
 from tests.services.emulators import BigQueryServer, SnowflakeServer
-from tests.services.install import Missing, java, kafka_jars, redis_executables
+from tests.services.install import Missing, compose, java, kafka_jars, redis_executables
 from tests.services.kafka_server import KafkaServer, make_topic
 from tests.services.redis_server import RedisServer
 from tests.services.server import ServerFailed
@@ -21,6 +21,7 @@ __all__ = [
     "RedisServer",
     "ServerFailed",
     "SnowflakeServer",
+    "compose",
     "java",
     "kafka_jars",
     "make_topic",

@@ -1,7 +1,7 @@
 """Real servers from a shell: `python -m tests.services VERB`.
 
-install            fetch what is missing: Kafka's jars by Maven; redis-server, Java and Maven by apt-get;
-                   the emulators of BigQuery and Snowflake by pip
+install            fetch what is missing: Kafka's jars by Maven; redis-server, Java, Maven and docker-compose
+                   by apt-get; the emulators of BigQuery and Snowflake by pip
 start              install, then start Kafka and Redis in the background; `eval` what it prints
 status             print the same again; code 1 when `start` left nothing running
 stop               stop what `start` left running

@@ -63,6 +63,16 @@ def kafka_jars() -> Path:
     return JARS
 
 
+def compose() -> list[str]:
+    """Return the command that reads compose files, by itself or as a plugin; for that it needs no engine.
+    Raises Missing.
+    """
+    for command in (["docker-compose"], ["docker", "compose"]):
+        if shutil.which(command[0]) and _is_well([*command, "version"]):
+            return command
+    raise Missing("no docker-compose: `python -m tests.services install` gets it")
+
+
 def environment(name: str) -> Path:
     """Return the folder of a virtual environment of its own; raises Missing when it was not made yet."""
     folder = CACHE / name
@@ -76,6 +86,8 @@ def install() -> None:
     emulators of the warehouses (by pip).
     """
     missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
+    if not _has_compose():
+        missing.append("docker-compose")
     if missing:
         _apt_get(missing)
     if not _complete():
@@ -92,6 +104,17 @@ def _wheel_redis() -> str | None:
         return None
     path = Path(spec.origin).parent / "bin" / "redis-server"
     return str(path) if path.exists() else None
+
+
+def _is_well(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _has_compose() -> bool:
+    try:
+        return bool(compose())
+    except Missing:
+        return False
 
 
 def _complete() -> bool:

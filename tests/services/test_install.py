@@ -41,7 +41,7 @@ def test_a_bare_machine_gets_everything_once(bare: Commands) -> None:
     install.install()
     install.install()
     assert bare[0] == ["apt-get", "update", "-qq"]
-    assert bare[1][-3:] == ["redis-server", "default-jre-headless", "maven"]
+    assert bare[1][-4:] == ["redis-server", "default-jre-headless", "maven", "docker-compose"]
     assert [command[0] for command in bare].count("mvn") == 1
     assert install.kafka_jars() == install.JARS
     assert [Path(command[-1]).stem for command in bare if "--require-hashes" in command] == [
@@ -77,7 +77,7 @@ def test_another_version_of_kafka_is_fetched(bare: Commands) -> None:
 def test_without_root_the_packages_are_named(bare: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who may not install is told what to install."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(Missing, match="redis-server, default-jre-headless, maven"):
+    with pytest.raises(Missing, match="redis-server, default-jre-headless, maven, docker-compose"):
         install.install()
     assert bare == []
 
