@@ -69,7 +69,7 @@ def test_rows_lie_as_declared(table: Table) -> None:
 
 
 def _named(made: exp.Expr, kind: type[exp.Expr]) -> list[str]:
-    return [column.name for found in made.find_all(kind) for column in found.find_all(exp.Column)]
+    return [column.name for found in made.find_all(kind) for column in found.find_all(exp.Column, bfs=False)]
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
