@@ -32,6 +32,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield warehouse
 
 
+@pytest.fixture
+def duckdb() -> Iterator[Engine]:
+    """Give a DuckDB of the test's own, for what needs not be seen on every engine."""
+    with closing(DuckDB(Path(":memory:"))) as warehouse:
+        yield warehouse
+
+
 def _engine(request: pytest.FixtureRequest) -> Engine:
     name = f"nexus_{uuid4().hex[:12]}"
     match request.param:

@@ -13,12 +13,12 @@ import pytest
 from resolver.trait_columns import MOST, chosen, column_name, widened
 from schemas.events import Event, Json
 from schemas.rules import Rules
-from schemas.tables import FINAL, LOG, RESOLVED, quoted, tables
+from schemas.tables import FINAL, LOG, RESOLVED, VIEWS, quoted
 from sinks.warehouse.duckdb import DuckDB
 from sinks.warehouse.engine import Engine
 from tests.resolver.event_log import EventLog
 from tests.resolver.histories import event
-from tests.sinks.warehouse.layout import declared, layout
+from tests.sinks.warehouse.reading import required
 
 NOW_MS: Final = 10_000
 
@@ -46,23 +46,16 @@ def persons(engine: Engine, *columns: str) -> dict[str, tuple[Any, ...]]:
 
 
 def test_what_stands_after_a_publication_is_what_is_declared(engine: Engine) -> None:
-    """Columns, which of them must have a value, and how the rows lie are those of the declaration."""
+    """Tables have the columns of their declaration, and no other must have a value; views have theirs too."""
     log = EventLog(engine, Rules())
     publish(log, said_of(1, "a", {"plan": "x"}))
     publish(log, said_of(1, "a", {"plan": "y"}))
+    more = {"plan", "email", "user_id"}
     for table in (*RESOLVED, *FINAL):
-        names = {"nexus_persons": ("email", "user_id", "plan")}.get(table.name, ())
-        assert layout(engine, table.name) == declared(engine, widened(table, names)), table.name
-
-
-def test_views_have_the_columns_that_they_are_declared_with(engine: Engine) -> None:
-    """In any order, and those for traits besides."""
-    publish(EventLog(engine, Rules()), said_of(1, "a", {"plan": "x"}))
-    for table in tables().values():
-        if table.layer == "view":
-            found = set(engine.columns(table.name))
-            assert found >= set(table.names)
-            assert found - set(table.names) <= {"plan", "email", "user_id"}
+        wide = widened(table, more if table.name == "nexus_persons" else ())
+        assert required(engine, table.name) == {one.name: one.is_required for one in wide.columns}, table.name
+    for table in VIEWS:
+        assert set(table.names) <= set(engine.columns(table.name)) <= {*table.names, *more}, table.name
 
 
 def test_readers_see_one_answer_or_the_other(tmp_path: Path) -> None:
@@ -122,25 +115,25 @@ def test_each_trait_has_a_column(engine: Engine) -> None:
     assert "it_s" not in engine.columns("nexus_persons")
 
 
-def test_traits_that_share_a_column_take_turns(engine: Engine) -> None:
+def test_traits_that_share_a_column_take_turns(duckdb: Engine) -> None:
     """Of names that come to one column the trait that was said last counts."""
-    log = EventLog(engine, Rules())
+    log = EventLog(duckdb, Rules())
     publish(
         log, said_of(1, "a", {"Plan": "old"}), said_of(2, "a", {"plan": "new"}), said_of(3, "b", {"PLAN": 1})
     )
-    assert persons(engine, "plan") == {"a": ("new",), "b": ("1",)}
+    assert persons(duckdb, "plan") == {"a": ("new",), "b": ("1",)}
 
 
-def test_an_identifier_stands_where_no_trait_does(engine: Engine) -> None:
+def test_an_identifier_stands_where_no_trait_does(duckdb: Engine) -> None:
     """The column of a type has the oldest such identifier; a trait of that name goes before it."""
-    log = EventLog(engine, Rules())
+    log = EventLog(duckdb, Rules())
     publish(
         log,
         said_of(2, "a", {"email": "as.told@b.test"}),
         event(1, ("user_id=b", "email=first@b.test")),
         event(3, ("user_id=b", "email=early@b.test")),
     )
-    assert persons(engine, "email") == {"a": ("as.told@b.test",), "b": ("first@b.test",)}
+    assert persons(duckdb, "email") == {"a": ("as.told@b.test",), "b": ("first@b.test",)}
 
 
 def test_columns_come_and_stay(engine: Engine) -> None:

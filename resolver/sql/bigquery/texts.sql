@@ -35,12 +35,23 @@ identifiers AS (
         ON
             identifiers.entity_type = columns.entity_type
             AND identifiers.identifier_type = columns.identifier_type
+),
+
+last_said AS (
+    SELECT entity, column_name, said
+    FROM traits
+    WHERE place = 1 AND column_name IS NOT NULL
+),
+
+oldest AS (
+    SELECT entity, column_name, identifier_value
+    FROM identifiers
+    WHERE place = 1 AND column_name IS NOT NULL
 )
 
 SELECT
-    COALESCE(traits.entity, identifiers.entity) AS entity,
-    COALESCE(traits.column_name, identifiers.column_name) AS column_name,
-    COALESCE(traits.said, identifiers.identifier_value) AS said
-FROM (SELECT * FROM traits WHERE place = 1 AND column_name IS NOT NULL) AS traits
-FULL OUTER JOIN (SELECT * FROM identifiers WHERE place = 1) AS identifiers
-    ON traits.entity = identifiers.entity AND traits.column_name = identifiers.column_name
+    COALESCE(last_said.entity, oldest.entity) AS entity,
+    COALESCE(last_said.column_name, oldest.column_name) AS column_name,
+    COALESCE(last_said.said, oldest.identifier_value) AS said
+FROM last_said
+FULL OUTER JOIN oldest ON last_said.entity = oldest.entity AND last_said.column_name = oldest.column_name

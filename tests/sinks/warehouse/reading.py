@@ -1,4 +1,4 @@
-"""The event log in a folder as DuckDB reads it."""
+"""What is in a warehouse: the log in a folder as DuckDB reads it, and what an engine says of a table."""
 
 from pathlib import Path
 
@@ -6,7 +6,10 @@ import duckdb
 
 from schemas.log_rows import Row, Rows
 from schemas.tables import LOG, Table
+from sinks.warehouse.bigquery import BigQuery
+from sinks.warehouse.engine import Engine
 from sinks.warehouse.segments import Manifest
+from sinks.warehouse.snowflake import Snowflake
 
 
 def manifest(folder: Path) -> Manifest:
@@ -37,3 +40,15 @@ def _select(table: Table) -> str:
 def in_order(rows: Rows) -> Rows:
     """To compare: in a fixed order, without tables that have no row."""
     return {name: sorted(listed, key=repr) for name, listed in rows.items() if listed}
+
+
+def required(engine: Engine, table: str) -> dict[str, bool]:
+    """Whether each column of a table must have a value, by its name."""
+    if isinstance(engine, BigQuery):
+        schema = engine.client.get_table(engine._named(table)).schema
+        return {field.name: field.mode == "REQUIRED" for field in schema}
+    if isinstance(engine, Snowflake):
+        rows = engine.rows(f"DESCRIBE TABLE {table}")
+        return {str(name).lower(): null == "N" for name, _, _, null, *_ in rows}
+    query = "SELECT column_name, NOT is_nullable FROM duckdb_columns() WHERE table_name = $name"
+    return dict(engine.rows(query, {"name": table}))

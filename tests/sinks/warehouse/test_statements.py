@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlglot import exp, parse_one
 
+from schemas.tables import Table, tables
 from sinks.warehouse.engine import Dialect
+from sinks.warehouse.statements import create_table
 from tests.conftest import unavailable
 from tests.services import Missing, refusals
 from tests.sinks.warehouse.statements import objections, statements
@@ -51,6 +54,22 @@ def test_every_statement_is_of_its_dialect(dialect: Dialect, tmp_path: Path) -> 
     found = {statement: objections(statement, dialect) for statement in statements(dialect, tmp_path)}
     assert len(found) > 100
     assert {statement: against for statement, against in found.items() if against} == {}
+
+
+@pytest.mark.parametrize("table", tables().values(), ids=lambda table: table.name)
+def test_rows_lie_as_declared(table: Table) -> None:
+    """By month and by what is to lie together: so says the statement; the emulators do not tell."""
+    months = [table.partition_by] if table.partition_by else []
+    bytes_ = {column.name for column in table.columns if column.type == "bytes"}  # BigQuery refuses them
+    made = parse_one(create_table("bigquery", table), read="bigquery")
+    assert _named(made, exp.PartitionedByProperty) == months
+    assert _named(made, exp.ClusterProperty) == [name for name in table.cluster_by if name not in bytes_]
+    made = parse_one(create_table("snowflake", table), read="snowflake")
+    assert _named(made, exp.ClusterProperty) == [*months, *table.cluster_by]
+
+
+def _named(made: exp.Expr, kind: type[exp.Expr]) -> list[str]:
+    return [column.name for found in made.find_all(kind) for column in found.find_all(exp.Column, bfs=False)]
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "snowflake"])
