@@ -57,9 +57,13 @@ class Touched:
             if self.rules.blocked(Identifier(*named)) is not None
         ]
         self._keys("nexus_work_nobody", nobody)
+        if self.since.asked:
+            self._run("named_with")
+        else:
+            self._keys("nexus_work_named_with", ())
         self._run("seeds")
         self._widen()
-        self._run("inside", "named_inside", "named_part")
+        self._run("inside", "sets_inside", "named_inside", "named_part")
 
     def _load(self) -> None:
         columns: dict[str, ColumnType] = {"topic": "text", "log_partition": "int", "next_offset": "int"}

@@ -1,11 +1,9 @@
--- What the resolution looks at where it looks at a part: all links, whole, of the identifiers inside of it.
+-- One row for each identifier that is named in the links of the part that is looked at, wherever the log ends.
 CREATE OR REPLACE TABLE nexus_work_named_inside AS
-WITH sets AS (
-    SELECT DISTINCT named.set_key
-    FROM nexus_work_all_named AS named
-    INNER JOIN nexus_work_inside AS inside ON named.identifier_key = inside.identifier_key
-)
-
-SELECT named.*
-FROM nexus_work_all_named AS named
-INNER JOIN sets ON named.set_key = sets.set_key
+SELECT 'person' AS entity_type, named.*
+FROM nexus_person_identifiers AS named
+INNER JOIN nexus_work_sets AS sets ON named.set_key = sets.set_key
+UNION ALL
+SELECT 'group' AS entity_type, named.*
+FROM nexus_group_identifiers AS named
+INNER JOIN nexus_work_sets AS sets ON named.set_key = sets.set_key

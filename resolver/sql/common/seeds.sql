@@ -9,13 +9,6 @@ WITH placed AS (
     SELECT identifier_key, identifier_type, identifier_value FROM nexus_resolved_group_identifiers
 ),
 
-named_with AS (
-    SELECT others.identifier_key
-    FROM nexus_work_all_named AS ones
-    INNER JOIN nexus_work_asked AS asked ON ones.identifier_key = asked.identifier_key
-    INNER JOIN nexus_work_all_named AS others ON ones.set_key = others.set_key
-),
-
 come AS (
     SELECT identifier_key, identifier_type, identifier_value FROM nexus_work_arrived
     UNION ALL
@@ -40,7 +33,7 @@ together AS (
 ),
 
 tied AS (
-    SELECT identifier_key FROM named_with
+    SELECT identifier_key FROM nexus_work_named_with
     UNION ALL
     SELECT identifier_key FROM synonyms
     UNION ALL
