@@ -29,7 +29,7 @@ from resolver.repair import Repair
 from resolver.restructure import Restructuring
 from resolver.store import Command, Cut, StoredProfile
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable
-from schemas.events import Event, log_position
+from schemas.events import Event, EventKey, log_position
 from schemas.identifiers import ENTITY_TYPES, entity_id
 from schemas.log_rows import Row, events_in
 from schemas.tables import LOG, ColumnType
@@ -464,10 +464,11 @@ class LogInWarehouse:
         for topic, partition, offset, kind, entity_type, position, text in self._engine.rows(query):
             said = json.loads(text)
             keys = tuple(map(bytes.fromhex, said["keys"]))
-            if kind == "rules" or not keys or offset >= offsets.get((topic, partition), 0):
+            event = EventKey(said["source"], said["event_id"]) if kind == "retract" else None
+            if kind == "rules" or not (keys or event) or offset >= offsets.get((topic, partition), 0):
                 continue
             blocked = tuple(map(bytes.fromhex, said.get("blocked", ())))
-            found.append(Command(kind, entity_type, bytes(position), keys, blocked))
+            found.append(Command(kind, entity_type, bytes(position), keys, blocked, event))
         return found
 
 

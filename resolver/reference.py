@@ -4,6 +4,7 @@ Plain and obvious on purpose: it keeps what the events named and what operators 
 else from it. The stream and the warehouse must give the same answer for the same set, whatever the order,
 the batches or the workers.
 
+0. *Retracted.* An event that an operator retracted is left out, with all that its messages say.
 1. *Erased.* A participant that names an erased identifier at or below the erasure's position is dropped
    whole. What returns above it is a new identifier, with a key of its own. An operator event that names an
    erased identifier at or below the erasure is void; above it, it is about the new one.
@@ -108,8 +109,8 @@ class _Resolution:
 
     def __init__(self, learned: Reference) -> None:
         self.keyring, self.rules = learned.keyring, learned.rules
-        self.facts = learned.facts
         self.words = words(self.keyring, learned.commands)
+        self.facts = learned.facts.without(self.words.retracted)
         self.names: dict[bytes, Identifier] = {}
 
     def answer(self, now_ms: int) -> Answer:

@@ -112,6 +112,8 @@ class LogRows:
         said: dict[str, Any] = {"keys": [key.hex() for key in keys]}
         if operation.kind == "erase":
             said["blocked"] = [key.hex() for key in operation.blocked]
+        if operation.event is not None:
+            said |= operation.event._asdict()
         row = (
             message.topic,
             message.partition,
@@ -133,6 +135,8 @@ class LogRows:
     def _operation_keys(self, operation: Operation, position: bytes) -> tuple[bytes, ...] | None:
         if operation.kind == "erase":
             return operation.erased
+        if operation.kind == "retract":
+            return operation.touched
         return self.erasures.living_set(map(self._keyring.key, operation.identifiers), position)
 
 

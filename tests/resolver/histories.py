@@ -32,6 +32,7 @@ from resolver.store import (
     Move,
     OperationKind,
     Outcome,
+    Retracted,
     Ticked,
 )
 from schemas.events import Event, Participant, log_position
@@ -286,7 +287,9 @@ class Pair:
 
     def _batch(self, moves: tuple[Move, ...], events: Sequence[Event]) -> Batch:
         learned = self._linker.batch(events)
-        return Batch(moves, learned.evidence, facts=learned.facts, recent=learned.recent)
+        return Batch(
+            moves, learned.evidence, facts=learned.facts, recent=learned.recent, retracted=learned.retracted
+        )
 
     def operate(self, command: Command) -> None:
         """Give an operator event to all three."""
@@ -296,6 +299,16 @@ class Pair:
         self._control = following
         self.reference.operate([command])
         self._publish()
+
+    def retract(self, event: Event) -> None:
+        """Retract an event, with the keys that its participants went by as it came in."""
+        self._now = max(self._now, self._latest) + 1
+        self._said += 1
+        position = log_position(self._now, "operator", f"o{self._said:04}")
+        named = (one for participant in event.participants for one in participant.identifiers)
+        keys = {self._linker.living(KEYRING.key(one), event.position) for one in named}
+        touched = tuple(sorted(key for key in keys if key is not None))
+        self.operate(Command("retract", "person", position, touched, event=event.key))
 
     def take(self, one: Event | Command) -> None:
         """Give an event or an operator event to all three."""
@@ -332,8 +345,11 @@ class Pair:
 
     def _apply(self, batch: Callable[[], Batch]) -> None:
         outcome: Outcome = self.store.apply(batch())
-        while isinstance(outcome, Erased):
-            self._linker.learn(outcome.positions)
+        while isinstance(outcome, Erased | Retracted):
+            if isinstance(outcome, Erased):
+                self._linker.learn(outcome.positions)
+            else:
+                self._linker.leave_out(self.store.retracted())
             outcome = self.store.apply(batch())
         assert isinstance(outcome, Applied), outcome
 

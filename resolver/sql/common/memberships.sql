@@ -24,7 +24,12 @@ WITH ranked AS (
     INNER JOIN nexus_work_cut AS cut ON said.topic = cut.topic AND said.log_partition = cut.log_partition
     INNER JOIN nexus_work_homes AS persons ON said.person_set_key = persons.set_key
     INNER JOIN nexus_work_homes AS companies ON said.group_set_key = companies.set_key
-    WHERE said.log_offset < cut.next_offset AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+    LEFT JOIN nexus_work_retracted AS retracted
+        ON said.source = retracted.source AND said.event_id = retracted.event_id
+    WHERE
+        said.log_offset < cut.next_offset
+        AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+        AND retracted.event_id IS NULL
 )
 
 SELECT
