@@ -38,7 +38,7 @@ from resolver.packing import (
     unpack_transitions,
     unpack_type,
 )
-from resolver.recent import newest
+from resolver.recent import event_key, newest, texts_of
 from resolver.rules_change import RulesChange, RulesRefused
 from resolver.said import NO_FACTS, followed, rules_script, unpack_facts, unpack_role
 from resolver.store import (
@@ -69,7 +69,7 @@ from resolver.store import (
     Ties,
 )
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable, TooLarge
-from schemas.events import parse_position
+from schemas.events import EventKey, parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
 from schemas.rules import Rules
 from schemas.transitions import QuarantineReason, Transition, from_json
@@ -650,6 +650,17 @@ class RedisStore:
         kept = self._recent_events
         events = tuple(one for one in newest(records, kept) if not self._is_retracted(one))
         return RecentEvents(events, kept, bool(is_whole))
+
+    def remembering(self, event: EventKey) -> frozenset[bytes]:
+        """The keys of the identifiers whose links remember an event. Looks through all that is remembered."""
+        text, keys, handles = f"{event.source}\0{event.event_id}".encode(), self._keys, set()
+        with translated():
+            for field, record in self._redis.hscan_iter(keys.recent, count=1000):
+                if text in record and text in map(event_key, texts_of(record)):
+                    handles.add(field[:16])
+            found = sorted(handles)
+            records = self._redis.hmget(keys.links, found) if found else ()
+        return frozenset(key for link in _links(found, records) for key in link.keys)
 
     def _is_retracted(self, event: RecentEvent) -> bool:
         handle = self.keyring.event_handle(event.source, event.event_id)

@@ -300,13 +300,17 @@ class Pair:
         self.reference.operate([command])
         self._publish()
 
-    def retract(self, event: Event) -> None:
-        """Retract an event, with the keys that its participants went by as it came in."""
+    def retract(self, event: Event, *copies: Event) -> None:
+        """Retract an event, with the keys by which it and its copies named their participants."""
         self._now = max(self._now, self._latest) + 1
         self._said += 1
         position = log_position(self._now, "operator", f"o{self._said:04}")
-        named = (one for participant in event.participants for one in participant.identifiers)
-        keys = {self._linker.living(KEYRING.key(one), event.position) for one in named}
+        keys = {
+            self._linker.living(KEYRING.key(identifier), one.position)
+            for one in (event, *copies)
+            for participant in one.participants
+            for identifier in participant.identifiers
+        }
         touched = tuple(sorted(key for key in keys if key is not None))
         self.operate(Command("retract", "person", position, touched, event=event.key))
 

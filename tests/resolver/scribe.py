@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from resolver.authoritative import Authoritative
+from resolver.authoritative import Authoritative, statement
 from schemas.tables import ColumnType
 from tests.resolver.histories import KEYRING, command
 from tests.resolver.profile_histories import STATED
+
+_QUESTIONS = ("wanted_events", "copies", "newest_events", "asked_links")
 
 
 class Scribe:
@@ -31,12 +33,19 @@ class Scribe:
 
 
 def asked(dialect: str) -> list[str | tuple[str, Mapping[str, ColumnType]]]:
-    """All that a resolution asks of a warehouse under rules that have everything."""
+    """All that a resolution asks of a warehouse under rules that have everything, and whoever asks about the
+    log, with the tables that questions are put into.
+    """
     scribe, rules = Scribe(dialect), STATED["everything at once"]
+    scribe.statements += [
+        ("nexus_work_wanted", {"identifier_key": "bytes"}),
+        ("nexus_work_wanted_sets", {"set_key": "bytes"}),
+        ("nexus_work_bounds", {"until_at": "instant", "most": "int"}),
+    ]
     authoritative = Authoritative(scribe, KEYRING)
     report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
     authoritative.publish_identity(report)
     authoritative.describe(rules, now_ms=0)
     authoritative.publish_profiles()
     authoritative.publish_edges()
-    return scribe.statements
+    return scribe.statements + [statement(dialect, name) for name in _QUESTIONS]

@@ -126,7 +126,7 @@ def test_random_histories(client: "redis.Redis") -> None:
         world = a_world(client, draw)
         with replay(seed):
             for gone in draw.sample(world.all, min(len(world.all), draw.choice([1, 1, 3]))):
-                world.pair.retract(gone)
+                world.pair.retract(gone, *(one for one in world.all if one.key == gone.key))
                 if draw.random() < 0.5:
                     world.learn([draw.choice(world.all)])
             report = world.reconcile()
