@@ -14,6 +14,7 @@ from schemas.identifiers import ENTITY_TYPES, EntityType
 
 if TYPE_CHECKING:
     from flows.operator import Operator, Subject
+    from flows.retraction import Retraction
     from flows.wiring import Wiring
     from schemas.operations import Kind, Operation
 
@@ -204,6 +205,60 @@ def erase(entity_type: EntityType, identifier: str, is_sure: bool, **given: Any)
 
 
 @click.command()
+@click.argument("source", metavar="SOURCE")
+@click.argument("event_id", metavar="EVENT_ID")
+@deciding
+def retract(source: str, event_id: str, **given: Any) -> None:
+    """Take an event that should never have been sent out of the answer, for ever.
+
+    Nothing more is taken from it, whatever its copies and whenever they come: in a replay, a rebuild, from
+    the dead letters. What it did before is pending, and repaired by the next `nexus reconcile`, which
+    computes the answer without it. The event stays in the event log, which is a record of what came in. It
+    cannot be undone: send a right event under an id of its own. Exit code 1: there is no such event.
+
+    \b
+    Examples:
+      nexus retract stripe evt_1 --dry-run
+      nexus retract app in_1:paid --why "an import of last year's file"
+    """
+    from flows.asking import asked_log
+    from flows.operator import Operator
+    from flows.retraction import Retraction
+    from schemas.events import EventKey
+
+    manner = manner_of(given)
+    with _parts(given) as parts, asked_log(parts) as log:
+        operator, retraction = Operator(parts), Retraction(parts, log, EventKey(source, event_id))
+        touched = retraction.touched()
+        if manner.is_dry:
+            _show_effects(retraction, manner)
+            return
+        operation = operator.retraction(retraction.event, touched, manner.who, manner.why)
+        is_done = operator.send(operation, manner.timeout_s)
+    if manner.is_json:
+        done = {"operation": "retract", "operation_id": operation.operation_id, "is_done": is_done}
+        result({**done, "touched": len(touched)})
+    elif is_done:
+        click.echo(f"Done: operation {operation.operation_id}. It touched {len(touched):,} identifiers.")
+        click.echo("What rested on it is pending: `nexus reconcile` repairs it.")
+    if log is None:
+        say("nexus: there is no event log: more may rest on the event than the store remembers of it, and")
+        say("nexus: nothing repairs that until there is one (warehouse.engine)")
+    _say_if_open(operation, is_done, manner)
+
+
+def _show_effects(retraction: "Retraction", manner: Manner) -> None:
+    from flows.retraction import effects_as_json, effects_for_people
+
+    effects = retraction.effects()
+    if manner.is_json:
+        for effect in effects_as_json(effects):
+            result(effect)
+    else:
+        click.echo("\n".join(effects_for_people(effects)))
+
+
+@click.command()
 @as_json
 @common
 def operations(is_json: bool, **given: Any) -> None:
@@ -233,7 +288,7 @@ def operations(is_json: bool, **given: Any) -> None:
 
 
 OPERATOR_COMMANDS: Sequence[click.Command] = (
-    together, apart, block, unblock, release, erase, operations
+    together, apart, block, unblock, release, erase, retract, operations
 )  # fmt: skip
 
 

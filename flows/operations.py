@@ -32,6 +32,8 @@ class Operations:
         position = operation.position(ingested_at_ms)
         if operation.kind == "rules":
             return None  # no command: the store takes rules in a call of their own
+        if operation.kind == "retract":
+            return Command("retract", "person", position, operation.touched, event=operation.event)
         keys = operation.erased
         if operation.kind != "erase":
             found = [living(self.keyring.key(one), position) for one in operation.identifiers]

@@ -16,7 +16,7 @@ replay does so again. So nothing here changes the store, but where there is no b
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,7 @@ from flows.wiring import Wiring
 from resolver.neighbours import RedisNeighbours
 from resolver.store import Member
 from schemas.errors import BadMessage, BadValue, SettingsError, TerminalError
-from schemas.events import Message
+from schemas.events import EventKey, Message
 from schemas.identifiers import EntityType, Identifier, parse_entity_id
 from schemas.operations import MAX_ERASED, MAX_WHO_BYTES, MAX_WHY_BYTES, Kind, Operation, encode_operation
 from schemas.records import encode_record
@@ -176,6 +176,13 @@ class Operator:
         namespace = self._parts.settings.namespace
         operation_id = secrets.token_hex(16)
         return Operation("erase", subject.entity_type, namespace, operation_id, who, why, (), erased, blocked)
+
+    def retraction(self, event: EventKey, touched: Collection[bytes], who: str, why: str) -> Operation:
+        """The operator event that takes an event out, with the keys of what it touched."""
+        _check_words(who, why)
+        namespace, operation_id = self._parts.settings.namespace, secrets.token_hex(16)
+        keys = tuple(sorted(touched))
+        return Operation("retract", "person", namespace, operation_id, who, why, event=event, touched=keys)
 
     def preview(self, operation: Operation) -> Sequence[Change | Snapshot]:
         """What it would publish if it came in now. Changes nothing."""

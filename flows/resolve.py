@@ -24,7 +24,7 @@ from flows.reader import Taken
 from flows.stopping import Steps, Stop
 from resolver.links import Linker
 from resolver.rules_change import RulesRefused
-from resolver.store import Applied, Batch, Erased, Fenced, Full, OtherRules, Outcome, Store
+from resolver.store import Applied, Batch, Erased, Fenced, Full, OtherRules, Outcome, Retracted, Store
 from schemas.dead_letters import DeadLetter
 from schemas.decode import decode, format_of
 from schemas.errors import BadMessage, SettingsError, TransientError
@@ -163,6 +163,7 @@ class Work:
             linker.rules.version,
             learned.facts,
             learned.recent,
+            learned.retracted,
         )
 
     def apply(self, linked: Linked) -> Linked | None:
@@ -186,9 +187,11 @@ class Work:
 
     def _try(self, linked: Linked, outcome: list[Applied | Fenced]) -> None:
         answer = self._send(linked.read, linked.batch)
-        while isinstance(answer, Erased | OtherRules):
+        while isinstance(answer, Erased | Retracted | OtherRules):
             if isinstance(answer, Erased):
                 self._linker.learn(answer.positions)
+            elif isinstance(answer, Retracted):
+                self._linker.leave_out(self._store.retracted())
             else:
                 self._take_rules(answer)
             answer = self._send(linked.read, self._batch(linked.read))

@@ -111,6 +111,8 @@ def decision(operation: Operation, keyring: Keyring) -> str:
     if operation.kind == "erase":
         blocked = f", {_identifiers(len(operation.blocked))} blocked" if operation.blocked else ""
         return f"erase {_identifiers(len(operation.erased))}{blocked}"
+    if operation.event is not None:
+        return f"retract event {operation.event.event_id} of {operation.event.source}"
     if operation.rules is not None:
         return f"rules, version {operation.rules.version}"
     named = (
@@ -135,6 +137,7 @@ def operation_as_json(found: Recorded) -> dict[str, Any]:
         ],
         "erased": len(operation.erased),
         "blocked": len(operation.blocked),
+        **({} if operation.event is None else operation.event._asdict()),
         **({} if operation.rules is None else {"rules": operation.rules.version}),
         "offset": found.offset,
     }

@@ -340,6 +340,7 @@ class _Inputs:
         self._load_keys("blocked", self.said.blocked)
         self._load_keys("exempt", self.said.blocked | self.said.released)
         self._load_keys("reborn", self.said.reborn)
+        replace("nexus_work_retracted", {"source": "text", "event_id": "text"}, sorted(self.said.retracted))
         for kind in ("together", "apart"):
             pairs = [keys for keys, _ in self.said.standing(kind)]
             replace(f"nexus_work_{kind}", {"one_key": "bytes", "other_key": "bytes"}, pairs)

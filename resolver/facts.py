@@ -5,12 +5,12 @@ it was said; what the rules make of it is decided when somebody asks.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from resolver.profiles import Doings, Origin, Profile, Run, StateFact, TraitFact, Value, canonical, profile
-from schemas.events import Event, Participant
+from schemas.events import Event, EventKey, Participant
 from schemas.events import StateFact as Sent
 from schemas.identifiers import EntityType, Identifier
 from schemas.rules import Rules
@@ -27,6 +27,11 @@ class Mention(NamedTuple):
     event_name: str
     entity_type: EntityType
     role: str | None
+
+    @property
+    def event(self) -> EventKey:
+        """The event that it is of."""
+        return EventKey(self.origin.source, self.origin.event_id)
 
 
 class Affiliation(NamedTuple):
@@ -62,6 +67,18 @@ class Facts:
     def copy(self) -> "Facts":
         """The same, to learn something else from here on."""
         return Facts(*(set(getattr(self, name)) for name in self.__slots__))
+
+    def without(self, retracted: Set[EventKey]) -> "Facts":
+        """What other events say."""
+        if not retracted:
+            return self
+        return Facts(
+            {one for one in self.mentions if one.event not in retracted},
+            {one for one in self.traits if one[0].event not in retracted},
+            {one for one in self.states if one[0].event not in retracted},
+            {one for one in self.measurements if one[0].event not in retracted},
+            {one for one in self.affiliations if one.person.event not in retracted},
+        )
 
     def add(self, event: Event) -> None:
         """Learn what an event says."""

@@ -240,6 +240,11 @@ class Keys:
         return self._key("recent")
 
     @property
+    def retracted(self) -> str:
+        """SET of the handles of events of which nothing is taken any more."""
+        return self._key("retracted")
+
+    @property
     def apply(self) -> list[str]:
         """KEYS of the `apply` script, in its order."""
         return [
@@ -268,6 +273,7 @@ class Keys:
             self.timelines,
             self.recent,
             self.watched,
+            self.retracted,
         ]
 
     @property

@@ -21,12 +21,14 @@ _Mentioning: TypeAlias = tuple[Event, list[Mentioned]]
 
 class Learned(NamedTuple):
     """What a batch of events says: the links it is evidence of, what it says of them besides, and what they
-    are to remember of the events themselves. As `Batch` wants them.
+    are to remember of the events themselves; how many retracted events it was made without. As `Batch` wants
+    them.
     """
 
     evidence: tuple[Evidence, ...]
     facts: tuple[bytes, ...]
     recent: tuple[bytes, ...]
+    retracted: int
 
 
 class Linker:
@@ -35,13 +37,16 @@ class Linker:
     A participant's identifiers that a guard leaves over form a link; a participant left with none forms no
     link, which is no error. What an identifier set looks like to the store is remembered for the last
     200,000 sets, because visitors come back. Of erased identifiers it knows those that the store has told it
-    of (`learn`): the store asks about every other one before it takes a link that names it. `recent_events`:
+    of (`learn`): the store asks about every other one before it takes a link that names it. It passes over
+    retracted events that it was told of (`leave_out`): the store takes no batch that was made without knowing
+    all of them. `recent_events`:
     how many events a link remembers.
     """
 
     def __init__(self, keyring: Keyring, rules: Rules | None = None, recent_events: int = 0) -> None:
         self._keyring, self.rules, self._recent_events = keyring, rules or Rules(), recent_events
         self._erasures = Erasures(keyring)
+        self._retracted: frozenset[bytes] = frozenset()
         self._packer = Packer(self.rules)
         self._shape = lru_cache(maxsize=_REMEMBERED)(self._make_shape)
         self._part = lru_cache(maxsize=_REMEMBERED)(self._make_part)
@@ -50,6 +55,7 @@ class Linker:
         """The same under other rules. What it was told of erased identifiers goes along."""
         other = Linker(self._keyring, rules, self._recent_events)
         other.learn(self._erasures.positions)
+        other.leave_out(self._retracted)
         return other
 
     def shape(self, identifiers: tuple[Identifier, ...]) -> Shape | None:
@@ -82,6 +88,10 @@ class Linker:
         """Erased identifier keys, each with the log position of its erasure."""
         self._erasures.update(erased)
 
+    def leave_out(self, retracted: frozenset[bytes]) -> None:
+        """The handles of all retracted events: they are evidence of nothing, and say nothing."""
+        self._retracted = retracted
+
     def living(self, key: bytes, position: bytes) -> bytes | None:
         """The key that goes by this one at a log position; None where it is erased there."""
         return self._erasures.living(key, position)
@@ -89,9 +99,9 @@ class Linker:
     def command(self, command: Command) -> Command | None:
         """An operator event under the keys of today; None when it names what is erased at its position.
 
-        An erasure names what it found in the store: nothing goes by another key in it.
+        Erasures and retractions name what they found in the store: nothing goes by another key in them.
         """
-        if command.kind == "erase":
+        if command.kind in ("erase", "retract"):
             return command
         living = self._erasures.living_set(command.keys, command.position)
         return None if living is None else replace(command, keys=living)
@@ -113,20 +123,25 @@ class Linker:
 
     def batch(self, events: Iterable[Event]) -> Learned:
         """What a batch of events says."""
-        mentioned = self._mentioned(events)
+        retracted = self._retracted  # at once: another thread may be told of more meanwhile
+        mentioned = self._mentioned(events, retracted)
         evidence = _evidence(mentioned)
-        return Learned(evidence, self._facts(mentioned), self._recent(mentioned, evidence))
+        recent = self._recent(mentioned, evidence)
+        return Learned(evidence, self._facts(mentioned), recent, len(retracted))
+
+    def _is_retracted(self, event: Event, retracted: frozenset[bytes]) -> bool:
+        return bool(retracted) and self._keyring.event_handle(*event.key) in retracted
 
     def evidence(self, events: Iterable[Event]) -> tuple[Evidence, ...]:
         """The distinct links of the events, each with its lowest position and last instant, in log order.
 
         Order: by (log position, link key), which is the order in which the store applies them.
         """
-        return _evidence(self._mentioned(events))
+        return _evidence(self._mentioned(events, self._retracted))
 
     def facts(self, events: Iterable[Event]) -> tuple[bytes, ...]:
         """What the events say of those links besides, packed, in log order."""
-        return self._facts(self._mentioned(events))
+        return self._facts(self._mentioned(events, self._retracted))
 
     def _facts(self, mentioned: Iterable[_Mentioning]) -> tuple[bytes, ...]:
         found: list[bytes] = []
@@ -143,10 +158,12 @@ class Linker:
             found.add(event, those)
         return tuple([found.message(one.shape.handle) for one in evidence])
 
-    def _mentioned(self, events: Iterable[Event]) -> list[_Mentioning]:
+    def _mentioned(self, events: Iterable[Event], retracted: frozenset[bytes]) -> list[_Mentioning]:
         """The events in log order, each with its participants that are evidence of a link."""
         found = []
         for event in sorted(events, key=_position):
+            if self._is_retracted(event, retracted):
+                continue
             shapes = [(one, self._shape_at(one, event.position)) for one in event.participants]
             found.append((event, [Mentioned(one, shape) for one, shape in shapes if shape is not None]))
         return found

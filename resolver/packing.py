@@ -70,7 +70,15 @@ INSTANT_BYTES = 7
 _EPOCH_MS = 62_135_596_800_000  # 1970 in milliseconds since the year 1, so that no instant is negative
 _FLAG = 2048  # what flags are multiplied by in the two bytes that they share with a length
 _OPERATIONS = MappingProxyType(
-    {"together": b"t", "apart": b"a", "block": b"b", "unblock": b"u", "release": b"r", "erase": b"e"}
+    {
+        "together": b"t",
+        "apart": b"a",
+        "block": b"b",
+        "unblock": b"u",
+        "release": b"r",
+        "erase": b"e",
+        "retract": b"x",
+    }
 )
 
 
@@ -156,13 +164,13 @@ def pack_rules(rules: Rules) -> bytes:
     return bytes([len(limits)]) + b"".join(limits) + bytes([len(unique)]) + b"".join(unique)
 
 
-def pack_command(command: Command) -> bytes:
+def pack_command(command: Command, keyring: Keyring) -> bytes:
     """An operator event as `lua/command.lua` reads it."""
     packed = _OPERATIONS[command.kind] + _TYPE_CODE[command.entity_type]
     packed += _LENGTH.pack(len(command.position)) + command.position
     for keys in (command.keys, command.blocked):
         packed += len(keys).to_bytes(4, "big") + b"".join(keys)
-    return packed
+    return packed if command.event is None else packed + keyring.event_handle(*command.event)
 
 
 def pack_message(packed_shape: bytes, first: bytes, last_ms: int) -> bytes:

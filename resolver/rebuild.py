@@ -15,7 +15,7 @@ from resolver.links import Linker
 from resolver.reconcile import LogInWarehouse
 from resolver.redis_store import RedisStore
 from resolver.restructure import Restructuring
-from resolver.store import Applied, Batch, Command, Cursor, Erased, Full, Move, Outcome, Ticked
+from resolver.store import Applied, Batch, Command, Cursor, Erased, Full, Move, Outcome, Retracted, Ticked
 from schemas.errors import StartRefused, StoreUnavailable
 from schemas.events import Event
 
@@ -68,7 +68,11 @@ class Rebuild:
         self._apply(lambda: Batch((), (), linker.command(command)), linker)
 
     def _learn(self, linker: Linker, events: Sequence[Event]) -> None:
-        self._apply(lambda: Batch((), linker.evidence(events), facts=linker.facts(events)), linker)
+        def batch() -> Batch:
+            said = linker.batch(events)
+            return Batch((), said.evidence, facts=said.facts, retracted=said.retracted)
+
+        self._apply(batch, linker)
         self.events += len(events)
         self.show(self.events)
 
@@ -77,6 +81,8 @@ class Rebuild:
         while not isinstance(outcome, Applied):
             if isinstance(outcome, Erased):
                 linker.learn(outcome.positions)
+            elif isinstance(outcome, Retracted):
+                linker.leave_out(self.store.retracted())
             elif isinstance(outcome, Full):
                 self._let_go()
             else:

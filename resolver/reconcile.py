@@ -37,7 +37,7 @@ from resolver.store import Command, Cut
 from resolver.stream_answer import StreamAnswer
 from resolver.touched import Since, Touched
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable
-from schemas.events import Event, log_position
+from schemas.events import Event, EventKey, log_position
 from schemas.identifiers import ENTITY_TYPES, entity_id
 from schemas.log_rows import Row, events_in
 from schemas.tables import LOG, ColumnType
@@ -58,6 +58,7 @@ SOURCE: Final = "nexus-reconcile"
 """The source that is given as the cause of repairs."""
 _LOCK_MS: Final = 15 * 60_000  # a step that takes longer lets another run begin, which does no harm
 _EXAMPLES: Final = 10
+_PREFIX: Final = "nexus_work_"
 _TRIES: Final = 5
 _AT_ONCE: Final = 5_000  # identifiers in a repair of everything
 _UNLOGGED: Final = 100  # identifiers that only the stream has; more, and above a hundredth, are refused
@@ -398,10 +399,13 @@ def _ids_of(keys: Iterable[bytes]) -> Iterator[str]:
 
 
 class LogInWarehouse:
-    """The event log in a warehouse, as `repair` asks it, and what operators said."""
+    """The event log in a warehouse, as `repair` asks it, and what operators said.
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse, self._engine = warehouse, warehouse.engine
+    `prefix` begins the names of the tables that are made for that.
+    """
+
+    def __init__(self, warehouse: Warehouse, prefix: str = _PREFIX) -> None:
+        self._warehouse, self._engine, self._prefix = warehouse, warehouse.engine, prefix
 
     def reach(self, cut: Cut) -> None:
         """Wait until the log has what the store has read at a cut."""
@@ -409,29 +413,38 @@ class LogInWarehouse:
 
     def events(self, keys: Collection[bytes]) -> Iterator[Event]:
         """The events of which a participant names one of these identifiers."""
-        wanted = [(key,) for key in sorted(keys)]
-        self._engine.replace("nexus_work_wanted", {"identifier_key": "bytes"}, wanted)
-        self._engine.execute(statement(self._engine.dialect, "wanted_events"))
+        self._load("wanted", {"identifier_key": "bytes"}, [(key,) for key in sorted(keys)])
+        yield from self.chosen("wanted_events")
+
+    def chosen(self, name: str) -> Iterator[Event]:
+        """The events of which a statement makes a list."""
+        self._engine.execute(self._own(statement(self._engine.dialect, name)))
         yield from self._events(_WANTED)
+
+    def _load(self, name: str, columns: Mapping[str, ColumnType], rows: Iterable[Row]) -> None:
+        self._engine.replace(self._prefix + name, columns, rows)
+
+    def _own(self, statement_text: str) -> str:
+        return statement_text.replace(_PREFIX, self._prefix)
 
     def all_events(self) -> Iterator[Event]:
         """All events, some thousand at a time, one partition after the other."""
         for topic, partition, *between in list(self._engine.rows(_STRETCHES)):
             columns: dict[str, ColumnType] = {"topic": "text", "log_partition": "int"}
             ends: dict[str, ColumnType] = {"first_offset": "int", "last_offset": "int"}
-            self._engine.replace("nexus_work_stretch", {**columns, **ends}, [(topic, partition, *between)])
+            self._load("stretch", {**columns, **ends}, [(topic, partition, *between)])
             yield from self._events(_IN_STRETCH)
 
     def _events(self, query: str) -> Iterator[Event]:
         rows = {
-            table.name: map(tuple, self._engine.rows(query.format(table=table.name)))
+            table.name: map(tuple, self._engine.rows(self._own(query.format(table=table.name))))
             for table in LOG
             if "event_index" in table.names
         }
         yield from events_in(rows)
 
-    def commands(self, offsets: Mapping[tuple[str, int], int]) -> list[Command]:
-        """The operator events that lie before some offsets, by topic and partition."""
+    def commands(self, offsets: Mapping[tuple[str, int], int] | None = None) -> list[Command]:
+        """The operator events that lie before some offsets, by topic and partition; none: all of them."""
         query = """
             SELECT topic, log_partition, log_offset, kind, entity_type, log_position, operation
             FROM nexus_operator_events
@@ -440,10 +453,12 @@ class LogInWarehouse:
         for topic, partition, offset, kind, entity_type, position, text in self._engine.rows(query):
             said = json.loads(text)
             keys = tuple(map(bytes.fromhex, said["keys"]))
-            if kind == "rules" or not keys or offset >= offsets.get((topic, partition), 0):
+            event = EventKey(said["source"], said["event_id"]) if kind == "retract" else None
+            is_behind = offsets is not None and offset >= offsets.get((topic, partition), 0)
+            if kind == "rules" or not (keys or event) or is_behind:
                 continue
             blocked = tuple(map(bytes.fromhex, said.get("blocked", ())))
-            found.append(Command(kind, entity_type, bytes(position), keys, blocked))
+            found.append(Command(kind, entity_type, bytes(position), keys, blocked, event))
         return found
 
 

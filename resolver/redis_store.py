@@ -38,7 +38,7 @@ from resolver.packing import (
     unpack_transitions,
     unpack_type,
 )
-from resolver.recent import newest
+from resolver.recent import event_key, newest, texts_of
 from resolver.rules_change import RulesChange, RulesRefused
 from resolver.said import NO_FACTS, followed, rules_script, unpack_facts, unpack_role
 from resolver.store import (
@@ -59,7 +59,9 @@ from resolver.store import (
     OutboxEntry,
     Outcome,
     Quarantined,
+    RecentEvent,
     RecentEvents,
+    Retracted,
     Standing,
     StoredProfile,
     Suspension,
@@ -67,7 +69,7 @@ from resolver.store import (
     Ties,
 )
 from schemas.errors import SettingsError, StartRefused, StoreUnavailable, TooLarge
-from schemas.events import parse_position
+from schemas.events import EventKey, parse_position
 from schemas.identifiers import EntityType, Identifier, Keyring, entity_id
 from schemas.rules import Rules
 from schemas.transitions import QuarantineReason, Transition, from_json
@@ -247,6 +249,8 @@ class RedisStore:
                 return Applied(reply[1])
             case b"full":
                 return Full(reply[1])
+            case b"retracted":
+                return Retracted()
             case b"erased":
                 return Erased(dict(zip(reply[1::2], reply[2::2], strict=True)))
             case b"rules":
@@ -267,7 +271,7 @@ class RedisStore:
             return Ticked(0, 0, False)
         arguments = [0, self._outbox_limit, rules.version, packed_rules, "tick", b"", self._one_call]
         with translated():
-            reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms, 0, 0])
+            reply = apply(self._keys.apply, [*arguments, "" if until_ms is None else until_ms, 0, 0, ""])
         match reply[0]:
             case b"full":
                 return Full(reply[1])
@@ -290,11 +294,11 @@ class RedisStore:
         if reply[0] == b"full":
             raise StoreUnavailable("the outbox is full: profiles are summed up once it is published")
 
-    def _with_messages(self, mode: str, messages: Sequence[bytes]) -> Any:
+    def _with_messages(self, mode: str, messages: Sequence[bytes], retracted: int | str = "") -> Any:
         rules, packed_rules, apply = self._in_force
         limit = 2 * self._outbox_limit  # what a restructuring tells has no batch that could wait
         arguments = [0, limit, rules.version, packed_rules, mode, b"", self._one_call, len(messages), 0, 0]
-        return apply(self._keys.apply, [*arguments, *messages])
+        return apply(self._keys.apply, [*arguments, retracted, *messages])
 
     def watch(self, handles: Sequence[bytes]) -> Cut:
         """Note from now on what comes to these links, and say what is true of the store at that instant.
@@ -321,6 +325,11 @@ class RedisStore:
                 found.update((key, mark.position) for mark in unpack_marks(record) if mark.what == "e")
         return found
 
+    def retracted(self) -> frozenset[bytes]:
+        """The handles of all retracted events. See `Store.retracted`."""
+        with translated():
+            return frozenset(self._redis.sscan_iter(self._keys.retracted, count=1000))
+
     def is_ruled(self) -> bool:
         """Whether the rules of this store are those in force."""
         with translated():
@@ -346,13 +355,16 @@ class RedisStore:
         with translated():
             self._redis.unlink(self._keys.watched)
 
-    def amend(self, messages: Sequence[bytes]) -> bool:
+    def amend(self, messages: Sequence[bytes], retracted: int) -> bool:
         """Set right what the log says otherwise, as `lua/amend.lua` reads it.
 
-        False, and nothing done, while a restructuring is under way, or when other rules are in force.
+        False, and nothing done, while a restructuring is under way, or when other rules are in force. Raises
+        StoreUnavailable where more than so many events are retracted by now.
         """
         with translated():
-            reply = self._with_messages("amend", messages)
+            reply = self._with_messages("amend", messages, retracted)
+        if reply[0] == b"retracted":
+            raise StoreUnavailable("an event was retracted meanwhile: the next run repairs without it")
         return bool(reply[0] == b"applied")
 
     def preview(self, command: Command) -> Sequence[Transition]:
@@ -369,10 +381,10 @@ class RedisStore:
         rules, packed_rules, apply = self._in_force  # at once: another thread may take other rules meanwhile
         if batch.rules not in ("", rules.version):
             return [b"rules", rules.version.encode()]
-        operation = b"" if batch.command is None else pack_command(batch.command)
+        operation = b"" if batch.command is None else pack_command(batch.command, self.keyring)
         arguments: list[Any] = [len(batch.moves), self._outbox_limit, rules.version, packed_rules]
         arguments += [mode, operation, self._one_call, len(batch.facts), len(batch.recent)]
-        arguments.append(self._recent_events)
+        arguments += (self._recent_events, "" if batch.retracted is None else batch.retracted)
         for move in batch.moves:
             expected = "" if move.expected is None else move.expected
             arguments += (partition_field(move.topic, move.partition), expected, move.next)
@@ -653,7 +665,24 @@ class RedisStore:
         pairs = zip(found[::2], found[1::2], strict=True)
         records = [record for record, shared in pairs if self._is_anchored(shared)]
         kept = self._recent_events
-        return RecentEvents(newest(records, kept), kept, bool(is_whole))
+        events = tuple(one for one in newest(records, kept) if not self._is_retracted(one))
+        return RecentEvents(events, kept, bool(is_whole))
+
+    def remembering(self, event: EventKey) -> frozenset[bytes]:
+        """The keys of the identifiers whose links remember an event. Looks through all that is remembered."""
+        text, keys, handles = f"{event.source}\0{event.event_id}".encode(), self._keys, set()
+        with translated():
+            for field, record in self._redis.hscan_iter(keys.recent, count=1000):
+                if text in record and text in map(event_key, texts_of(record)):
+                    handles.add(field[:16])
+            found = sorted(handles)
+            records = self._redis.hmget(keys.links, found) if found else ()
+        return frozenset(key for link in _links(found, records) for key in link.keys)
+
+    def _is_retracted(self, event: RecentEvent) -> bool:
+        handle = self.keyring.event_handle(event.source, event.event_id)
+        with translated():
+            return bool(self._redis.sismember(self._keys.retracted, handle))
 
     def _is_anchored(self, shared: Sequence[bytes]) -> bool:
         """Whether the entity that was asked for holds the anchor of a link, from `lua/events.lua`."""

@@ -4,6 +4,7 @@ Plain and obvious on purpose: it keeps what the events named and what operators 
 else from it. The stream and the warehouse must give the same answer for the same set, whatever the order,
 the batches or the workers.
 
+0. *Retracted.* An event that an operator retracted is left out, with all that its messages say.
 1. *Erased.* A participant that names an erased identifier at or below the erasure's position is dropped
    whole. What returns above it is a new identifier, with a key of its own. An operator event that names an
    erased identifier at or below the erasure is void; above it, it is about the new one.
@@ -100,19 +101,21 @@ class Reference:
 
     def answer(self, now_ms: int = 0) -> Answer:
         """The answer to everything learned so far, as of `now`, which only timed states look at."""
-        return _Resolution(self).answer(now_ms)
+        return Resolution(self).answer(now_ms)
 
 
-class _Resolution:
+class Resolution:
     """One computation of the answer: each step of the guards is a property, made from those before it."""
 
     def __init__(self, learned: Reference) -> None:
         self.keyring, self.rules = learned.keyring, learned.rules
-        self.facts = learned.facts
         self.words = words(self.keyring, learned.commands)
+        self.facts = learned.facts.without(self.words.retracted)
         self.names: dict[bytes, Identifier] = {}
 
-    def answer(self, now_ms: int) -> Answer:
+    def answer(self, now_ms: int, facts: Facts | None = None) -> Answer:
+        """The answer as of `now`; `facts`: what is said of the entities, if not what they are made of."""
+        said = self.facts if facts is None else facts
         partition, suspended = self._judged()
         entity_of: dict[Identifier, str] = {}
         for part in partition.parts:
@@ -122,11 +125,11 @@ class _Resolution:
 
         @cache
         def home(mention: Mention) -> str | None:
-            anchor = self.anchor(self._link(mention), entity_of)
+            anchor = self.anchor(self.link(mention), entity_of)
             return None if anchor is None else entity_of[anchor]
 
-        profiles = self.facts.profiles(self.rules, home, now_ms)
-        memberships = self.facts.memberships(home)
+        profiles = said.profiles(self.rules, home, now_ms)
+        memberships = said.memberships(home)
         return Answer(entity_of, self.links, self.quarantined, self.blocked, suspended, profiles, memberships)
 
     def anchor(self, link: LinkKey, entity_of: Mapping[Identifier, str]) -> Identifier | None:
@@ -145,7 +148,7 @@ class _Resolution:
         """What the events name together, with its evidence."""
         found: dict[LinkKey, LinkFact] = {}
         for mention in self.facts.mentions:
-            link = self._link(mention)
+            link = self.link(mention)
             if link:
                 fact = found.get(link, LinkFact(mention.position, mention.ingested_at_ms))
                 found[link] = LinkFact(
@@ -153,7 +156,7 @@ class _Resolution:
                 )
         return found
 
-    def _link(self, mention: Mention) -> LinkKey:
+    def link(self, mention: Mention) -> LinkKey:
         """The link that a participant is evidence of; empty for none."""
         named = tuple(mention.identifiers)
         living = self.words.erasures.living_set(map(self.keyring.key, named), mention.position) or ()

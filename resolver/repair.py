@@ -68,13 +68,14 @@ class Repair:
     def run(self, keys: Collection[bytes], cause: bytes) -> None:
         """Make of these identifiers what the log says, and wait until that is the answer.
 
-        Raises StoreUnavailable when other rules come into force meanwhile, or what is to be settled is not
-        within ten minutes: nothing is lost then, and the next run goes on.
+        Raises StoreUnavailable when other rules come into force or an event is retracted meanwhile, or what
+        is to be settled is not within ten minutes: nothing is lost then, and the next run goes on.
         """
+        retracted = self._store.retracted()  # before what comes is noted: then none of that is of these
         try:
             handles = self._evidence(keys).keys() | self._links(keys)
             self._log.reach(self._store.watch(list(handles)))
-            self._amend(keys, handles, cause)
+            self._amend(keys, handles, cause, retracted)
         finally:
             self._store.unwatch()
         self._settle()
@@ -97,14 +98,17 @@ class Repair:
                     dropped += self._sweep(stores, page)
         return dropped
 
-    def _linker(self) -> Linker:
+    def _linker(self, retracted: frozenset[bytes]) -> Linker:
         linker = Linker(self._store.keyring, self._store.rules)
         linker.learn(self._store.erasures())
+        linker.leave_out(retracted)
         return linker
 
     def _evidence(self, keys: Collection[bytes]) -> Mapping[bytes, Evidence]:
-        """The links that the log has of some identifiers, by their handles."""
-        return _about(keys, self._linker().evidence(self._log.events(keys)))
+        """The links that the log has of some identifiers, by their handles, retracted or not: all of them are
+        watched.
+        """
+        return _about(keys, self._linker(frozenset()).evidence(self._log.events(keys)))
 
     def _links(self, keys: Collection[bytes]) -> set[bytes]:
         """The handles of the links that identifiers list.
@@ -113,8 +117,14 @@ class Repair:
         """
         return {handle for listed in self._listed(keys).values() for handle in listed}.union(keys)
 
-    def _amend(self, keys: Collection[bytes], handles: Collection[bytes], cause: bytes) -> None:
-        linker, events = self._linker(), list(self._log.events(keys))
+    def _amend(
+        self,
+        keys: Collection[bytes],
+        handles: Collection[bytes],
+        cause: bytes,
+        retracted: frozenset[bytes],
+    ) -> None:
+        linker, events = self._linker(retracted), list(self._log.events(keys))
         said: dict[bytes, list[bytes]] = defaultdict(list)
         for message in linker.facts(events):
             said[message[:16]].append(message)
@@ -124,7 +134,7 @@ class Repair:
             [link, *(b"f" + fact for fact in said[link[1:17]])] for link in self._messages(handles, known)
         ]
         for page in _calls(messages):
-            self._send([b"c" + cause, *page])
+            self._send([b"c" + cause, *page], len(retracted))
 
     def _messages(self, handles: Collection[bytes], known: Mapping[bytes, Evidence]) -> Iterator[bytes]:
         """What is to be said of each link."""
@@ -161,9 +171,9 @@ class Repair:
                         found[key] = Counter(self._store.listed(node.links, node.older))
         return found
 
-    def _send(self, messages: Sequence[bytes]) -> None:
+    def _send(self, messages: Sequence[bytes], retracted: int) -> None:
         for _ in _patiently():
-            if self._store.amend(messages):
+            if self._store.amend(messages, retracted):
                 return
             if not self._store.is_ruled():
                 raise StoreUnavailable("other rules came into force: the next run repairs under them")

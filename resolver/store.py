@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from resolver.profiles import Profile
-from schemas.events import Measurement
+from schemas.events import EventKey, Measurement
 from schemas.identifiers import EntityType, Identifier
 from schemas.instants import format_instant
 from schemas.rules import Rules
@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
     last_ms: int
 
 
-OperationKind = Literal["together", "apart", "block", "unblock", "release", "erase"]
+OperationKind = Literal["together", "apart", "block", "unblock", "release", "erase", "retract"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Command:
 
     `keys`: both of a pair that is `together` or `apart`; the one to `block`, `unblock` or `release`; all that
     `erase` erases. `blocked`, of an erasure: quarantined identifiers that it touched, blocked from then on.
+    `event`: what is retracted; its `keys` are of what it touched.
     """
 
     kind: OperationKind
@@ -73,6 +74,7 @@ class Command:
     position: bytes
     keys: tuple[bytes, ...]
     blocked: tuple[bytes, ...] = ()
+    event: EventKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class Batch:
     An operator event is a batch of its own: the move of the control partition, and one command. `rules` is
     the version of the rules that it was made under; empty for those of the store. `facts` are what the events
     say of the links' entities, packed, in log order; `recent` is what the links remember of the events
-    themselves, one for each link of the evidence, or nothing. `Linker.batch` makes all three.
+    themselves, one for each link of the evidence, or nothing. `retracted`: how many retracted events it was
+    made without; None where no event of it can be. `Linker.batch` makes all four.
     """
 
     moves: tuple[Move, ...]
@@ -91,6 +94,7 @@ class Batch:
     rules: str = ""
     facts: tuple[bytes, ...] = ()
     recent: tuple[bytes, ...] = ()
+    retracted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +142,22 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
+class Retracted:
+    """Events were retracted that whoever made the batch did not know of; nothing was changed.
+
+    `Linker.leave_out` takes those that `Store.retracted` gives; then the batch is made again from the same
+    events.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class OtherRules:
     """The rules in force are others than the batch was made under; nothing was changed."""
 
     version: str
 
 
-Outcome = Applied | Fenced | Full | Erased | OtherRules
+Outcome = Applied | Fenced | Full | Erased | Retracted | OtherRules
 
 
 class OutboxEntry(NamedTuple):
@@ -370,6 +383,9 @@ class Store(Protocol):
         at any time. `until_ms` (ms since 1970): no further than that. Under other rules than those in force
         nothing happens.
         """
+
+    def retracted(self) -> frozenset[bytes]:
+        """The handles of all retracted events (`Keyring.event_handle`)."""
 
     def preview(self, command: Command) -> Sequence[Transition]:
         """What an operator event would bring about now; changes nothing. Raises TooLarge."""

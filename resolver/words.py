@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from resolver.store import Command, OperationKind
 from schemas.erasures import Erasures
+from schemas.events import EventKey
 from schemas.identifiers import Keyring
 
 Keys: TypeAlias = tuple[bytes, ...]
@@ -31,6 +32,11 @@ class Words:
             if command.kind == "erase":
                 found.learn(command.keys, command.position)
         return found
+
+    @cached_property
+    def retracted(self) -> frozenset[EventKey]:
+        """The events of which nothing counts, wherever their messages lie in the log."""
+        return frozenset(command.event for command in self.commands if command.event is not None)
 
     @cached_property
     def reborn(self) -> frozenset[bytes]:

@@ -117,7 +117,7 @@ def _of_participants(
 def _operation(row: Row, erasures: Erasures) -> Row:
     """An operator event under the keys of today; of one that is void only the fact is left."""
     place = tables()["nexus_operator_events"].place
-    if row[place("kind")] in ("erase", "rules"):
+    if row[place("kind")] in ("erase", "retract", "rules"):
         return row
     said = json.loads(row[place("operation")])
     keys = erasures.living_set(map(bytes.fromhex, said["keys"]), row[place("log_position")])

@@ -85,6 +85,13 @@ def parse_position(position: bytes) -> LogPosition:
     return LogPosition(int.from_bytes(position[:_INSTANT_BYTES], "big"), source, event_id)
 
 
+class EventKey(NamedTuple):
+    """What tells an event apart within its namespace, whatever its messages say and how many they are."""
+
+    source: str
+    event_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Participant:
     """One entity as an event mentions it. `identifiers` are distinct and in the order given."""
@@ -159,6 +166,11 @@ class Event:
     def __post_init__(self) -> None:
         position = log_position(self.ingested_at_ms, self.source, self.event_id)
         object.__setattr__(self, "position", position)
+
+    @property
+    def key(self) -> EventKey:
+        """What tells it apart from others."""
+        return EventKey(self.source, self.event_id)
 
 
 @dataclass(frozen=True, slots=True)

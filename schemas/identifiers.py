@@ -100,6 +100,7 @@ class Keyring:
         self._links = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-link")
         self._transitions = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-tran")
         self._reborn = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-reborn")
+        self._events = blake2b(digest_size=KEY_BYTES, key=key, person=b"nexus-event")
         self.fingerprint: Final = blake2b(digest_size=4, key=key, person=b"nexus-finger").hexdigest()
         self._key_of_encoded: Callable[[bytes], bytes] = lru_cache(maxsize=_CACHED)(self._key)
 
@@ -125,6 +126,12 @@ class Keyring:
         """The key of an identifier that came back after it was erased at a log position (bytes)."""
         digest = self._reborn.copy()
         digest.update(key + erasure)
+        return digest.digest()
+
+    def event_handle(self, source: str, event_id: str) -> bytes:
+        """The store's 16-byte handle of an event, whatever its messages say."""
+        digest = self._events.copy()
+        digest.update(encode_parts(source, event_id))
         return digest.digest()
 
     def transition_id(self, content: bytes) -> str:

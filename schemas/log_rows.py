@@ -112,6 +112,8 @@ class LogRows:
         said: dict[str, Any] = {"keys": [key.hex() for key in keys]}
         if operation.kind == "erase":
             said["blocked"] = [key.hex() for key in operation.blocked]
+        if operation.event is not None:
+            said |= operation.event._asdict()
         row = (
             message.topic,
             message.partition,
@@ -133,6 +135,8 @@ class LogRows:
     def _operation_keys(self, operation: Operation, position: bytes) -> tuple[bytes, ...] | None:
         if operation.kind == "erase":
             return operation.erased
+        if operation.kind == "retract":
+            return operation.touched
         return self.erasures.living_set(map(self._keyring.key, operation.identifiers), position)
 
 
@@ -218,7 +222,7 @@ def _event(parts: Mapping[str, Sequence[Row]]) -> Event:
         source=source,
         event_name=row[9],
         event_type=row[10],
-        occurred_at_ms=_milliseconds(occurred_at),
+        occurred_at_ms=milliseconds(occurred_at),
         ingested_at_ms=parse_position(position).ingested_at_ms,
         participants=tuple(_participants(parts)),
         memberships=tuple(
@@ -257,7 +261,8 @@ def _of_part(row: Row) -> int:
     return int(row[9])
 
 
-def _milliseconds(instant: datetime | int) -> int:
+def milliseconds(instant: datetime | int) -> int:
+    """An instant as a warehouse gives it, or as it is, in milliseconds since 1970."""
     if isinstance(instant, int):
         return instant
     if instant.tzinfo is None:

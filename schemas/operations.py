@@ -9,6 +9,8 @@
 - `rules` brings other rules into force: `rules` has all of them, as the store keeps them.
 - `erase` names an `entity_type` and keys alone, in hex: those `erased`, and the quarantined ones that they
   touched, which are `blocked` from then on. It holds no value: it must not keep what it is there to remove.
+- `retract` names an event by its `source` and `event_id`, and the keys of the identifiers that it `touched`,
+  as far as they were known when it was decided: only the log can tell what rested on it.
 - `who` and `why` are for people: nothing is computed from them.
 
 An operator event acts on the whole log, whatever its place in it. Of two that contradict each other the later
@@ -23,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.assembly import check_text, ingestion_instant
 from schemas.errors import BadMessage, BadValue, WrongRule
-from schemas.events import Json, Message, log_position
+from schemas.events import EventKey, Json, Message, log_position
 from schemas.identifiers import KEY_BYTES, EntityType, Identifier, MakeIdentifier, identifier
 from schemas.rules import Rules
 from schemas.strict_json import canonical, parse
@@ -38,12 +40,14 @@ FORMAT: Final = "operation"
 MAX_OPERATION_BYTES: Final = 32 * 1024 * 1024
 MAX_ERASED: Final = 500_000
 """Keys in one erasure: more than any person has, and well below what a message may hold."""
+MAX_TOUCHED: Final = MAX_ERASED
+"""Keys in one retraction: copies of an event may name others each time."""
 MAX_WHY_BYTES: Final = 1_000
 MAX_WHO_BYTES: Final = 256
 
 PairKind = Literal["together", "apart"]
 OneKind = Literal["block", "unblock", "release"]
-Kind: TypeAlias = PairKind | OneKind | Literal["erase", "rules"]
+Kind: TypeAlias = PairKind | OneKind | Literal["erase", "retract", "rules"]
 
 _HEX_KEY: Final = f"^[0-9a-f]{{{2 * KEY_BYTES}}}$"
 
@@ -51,7 +55,8 @@ _HEX_KEY: Final = f"^[0-9a-f]{{{2 * KEY_BYTES}}}$"
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operator event. `identifiers`: two of a pair, one of the others, none of an erasure, whose keys are
-    in `erased` and `blocked`, and none of `rules`, which is about persons and groups alike.
+    in `erased` and `blocked`, and none of `rules` and `retract`, which are about persons and groups alike.
+    A retraction has the `event`, and the keys of what it `touched`.
     """
 
     kind: Kind
@@ -64,6 +69,8 @@ class Operation:
     erased: tuple[bytes, ...] = ()
     blocked: tuple[bytes, ...] = ()
     rules: Rules | None = None
+    event: EventKey | None = None
+    touched: tuple[bytes, ...] = ()
 
     def position(self, ingested_at_ms: int) -> bytes:
         """Its log position, when it came in at this instant."""
@@ -110,15 +117,24 @@ class _EraseShape(_OperationShape):
     )
 
 
+class _RetractShape(_OperationShape):
+    operation: Literal["retract"]
+    source: str
+    event_id: str
+    touched: list[Annotated[str, Field(pattern=_HEX_KEY)]] = Field(
+        default_factory=list, max_length=MAX_TOUCHED
+    )
+
+
 class _RulesShape(_OperationShape):
     operation: Literal["rules"]
     rules: dict[str, Any]
 
 
-_AnyShape: TypeAlias = _PairShape | _OneShape | _EraseShape | _RulesShape
+_AnyShape: TypeAlias = _PairShape | _OneShape | _EraseShape | _RetractShape | _RulesShape
 _Known: TypeAlias = Annotated[_AnyShape, Field(discriminator="operation")]
 _KNOWN: Final[TypeAdapter[_AnyShape]] = TypeAdapter(_Known)
-_KINDS: Final = ("together", "apart", "block", "unblock", "release", "erase", "rules")
+_KINDS: Final = ("together", "apart", "block", "unblock", "release", "erase", "retract", "rules")
 
 
 def encode_operation(operation: Operation) -> bytes:
@@ -140,6 +156,8 @@ def encode_operation(operation: Operation) -> bytes:
             "erased": [key.hex() for key in operation.erased],
             "blocked": [key.hex() for key in operation.blocked],
         }
+    elif operation.event is not None:
+        message |= {**operation.event._asdict(), "touched": [key.hex() for key in operation.touched]}
     elif operation.rules is not None:
         message["rules"] = json.loads(operation.rules.to_json())
     elif operation.kind in ("together", "apart"):
@@ -194,10 +212,20 @@ def _operation(payload: dict[str, Json], make: MakeIdentifier) -> Operation:
         erased = tuple(sorted({bytes.fromhex(key) for key in shape.erased}))
         blocked = {bytes.fromhex(key) for key in shape.blocked}.difference(erased)
         return Operation(shape.operation, shape.entity_type, *common, (), erased, tuple(sorted(blocked)))
+    if isinstance(shape, _RetractShape):
+        return _retraction(shape, common)
     if isinstance(shape, _RulesShape):
         return Operation(shape.operation, "person", *common, rules=_rules(shape.rules))
     identifiers = _identifiers(shape, make)
     return Operation(shape.operation, identifiers[0].entity_type, *common, identifiers)
+
+
+def _retraction(shape: _RetractShape, common: tuple[str, str, str, str]) -> Operation:
+    for path, text in (("source", shape.source), ("event_id", shape.event_id)):
+        check_text(text, path)
+    touched = tuple(sorted({bytes.fromhex(key) for key in shape.touched}))
+    event = EventKey(shape.source, shape.event_id)
+    return Operation("retract", "person", *common, event=event, touched=touched)
 
 
 def _rules(written: dict[str, Any]) -> Rules:

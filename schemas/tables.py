@@ -219,9 +219,18 @@ LOG: Final[tuple[Table, ...]] = (
             Column("ingested_at", "instant", "When it came in."),
             Column("log_position", "bytes", "Its place in the log order."),
             Column("operation_id", "text", "32 hexadecimal digits."),
-            Column("kind", "text", "`together`, `apart`, `block`, `unblock`, `release`, `erase` or `rules`."),
+            Column(
+                "kind",
+                "text",
+                "`together`, `apart`, `block`, `unblock`, `release`, `erase`, `retract` or `rules`.",
+            ),
             _ENTITY_TYPE,
-            Column("operation", "json", "Identifier keys in hexadecimal: `keys`; of an erasure `blocked`."),
+            Column(
+                "operation",
+                "json",
+                "Identifier keys in hexadecimal: `keys`; of an erasure `blocked`; of a retraction `source` "
+                "and `event_id`.",
+            ),
             Column("who", "text", "Who decided."),
             _maybe("why", "text", "Why; nothing where who it was about is erased."),
         ),

@@ -1,7 +1,8 @@
 -- Operator events: they act on the whole log, whatever their position.
 --
--- Packed: 1 byte what (as in marks, or e erase), 1 byte entity type, 2 bytes length + log position, 4 bytes count,
---   16 bytes for each identifier key; an erasure then has 4 bytes count, 16 bytes for each key that is blocked by it.
+-- Packed: 1 byte what (as in marks, or e erase, x retract), 1 byte entity type, 2 bytes length + log position, 4 bytes count,
+--   16 bytes for each identifier key; an erasure then has 4 bytes count, 16 bytes for each key that is blocked by it;
+--   a retraction has a count of none there, and 16 bytes handle of the event.
 local erased_now = {}
 
 local function parse_command()
@@ -17,6 +18,7 @@ local function parse_command()
   end
   keys(command.keys)
   if at < #operation then keys(command.blocked) end
+  command.event = string.sub(operation, at)
 end
 
 -- What waits in the outbox may name what is erased: it is to be redacted.
@@ -191,8 +193,17 @@ local function say_only()
   end
 end
 
+-- From here on no batch brings anything of the event. What rests on it only the log can tell.
+local function retract()
+  read_nodes(command.keys)
+  for _, key in ipairs(command.keys) do
+    if nodes[key] then new_pending[key] = 'x' .. command.position end
+  end
+end
+
 obey = function()
   parse_command()
+  if command.what == 'x' then return retract() end
   if job == 'beside' and not is_later then error(LARGE, 0) end
   local named = {}
   for _, key in ipairs(command.keys) do named[#named + 1] = key end

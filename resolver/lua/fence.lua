@@ -1,5 +1,5 @@
 -- The fence: a batch that does not begin where Redis stands is refused, and so is one that the outbox has no room for, or
--- that was made under other rules. Every key that is written without being read otherwise is read once here, so that a
+-- that was made under other rules, or without knowing of all retractions. Every key that is written without being read otherwise is read once here, so that a
 -- key of a wrong type fails the call before anything is written.
 --
 -- `job` tells of a restructuring in bounded calls: 'beside' while the new answer is prepared, 'visible' while nodes are
@@ -32,6 +32,10 @@ end
 local job, hold = meta[7], tonumber(meta[8] or 0)
 profiles.now = profiles.EPOCH + tonumber(meta[9] or 0)
 if meta[6] ~= ARGV[3] then return {'rules', meta[6] or ''} end
+do
+  local retracted = redis.call('SCARD', KEYS[26])
+  if (tonumber(ARGV[11]) or retracted) ~= retracted then return {'retracted'} end
+end
 if pending >= limit and not is_dry then return {'full', pending} end
 redis.call('XLEN', OUTBOX)
 redis.call('HLEN', CHUNKS)

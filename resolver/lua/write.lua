@@ -75,6 +75,7 @@ if job == 'visible' then -- what the new answer said of these is no longer so
   end
 end
 save(PENDING, new_pending)
+if command.what == 'x' then redis.call('SADD', KEYS[26], command.event) end
 save(UNSETTLED, new_unsettled)
 if watched.is_on then watched.note() end
 local noted = #new_touched > 0 and redis.call('SCARD', TOUCHED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,3 +204,55 @@ def test_an_erasure_survives_an_embedded_replay(tmp_path: Path) -> None:
     nexus.ok("run", "--source", again, "--as", "event", "--until-end")
     assert persons(nexus)["u-7"] not in (ada, after["u-9"])
     nexus.ok("check")
+
+
+@pytest.mark.timeout(300)  # a dozen commands
+def test_a_retracted_event_is_gone_for_ever(tmp_path: Path) -> None:
+    """It is shown, retracted and repaired; neither a copy nor an empty Redis brings back what it did."""
+    nexus = Nexus(tmp_path)
+    lines = tmp_path / "lines.jsonl"
+    lines.write_bytes(b"\n".join((*ADA, *BO, event(5, user_id="u-7", email="bo@acme.example"))) + b"\n")
+    nexus.ok("run", "--source", lines, "--as", "event", "--until-end")
+    glued = persons(nexus)
+    assert len(set(glued.values())) == 1
+
+    lines_shown = nexus.ok("retract", "app", "e-5", "--dry-run", "--json").out.splitlines()
+    shown = [json.loads(line) for line in lines_shown]
+    assert [(one["what"], one["entity_id"]) for one in shown] == [("identifiers", glued["u-7"])]
+    assert {one["value"] for one in shown[0]["identifiers"]} == {"u-9", "bo@acme.example"}
+    assert "would lose" in nexus.ok("retract", "app", "e-5", "--dry-run").out
+    assert persons(nexus) == glued
+    assert nexus.ok("operations").out == ""
+
+    done = json.loads(nexus.ok("retract", "app", "e-5", "--why", "a wrong import", "--json").out)
+    assert (done["is_done"], done["touched"]) == (True, 2)
+    assert "retract event e-5 of app" in nexus.ok("operations").out
+    nexus.ok("run", "--until-end", "--source", lines, "--as", "event")  # copies of all
+    nexus.ok("reconcile", "--fail-on-drift")
+    parted = persons(nexus)
+    assert {parted["u-9"], parted["bo@acme.example"]} == {shown[0]["becomes"]}
+    assert "no drift" in nexus.ok("reconcile", "--fail-on-drift").out
+    nexus.ok("check")
+
+    for again in ("rebuild", "run --until-end"):
+        shutil.rmtree(tmp_path / "nexus-data" / "redis")
+        nexus.ok(*again.split())
+        assert persons(nexus) == parted
+
+
+def test_what_is_not_known_is_not_retracted(tmp_path: Path) -> None:
+    """An unknown event, or one that is retracted already, ends with code 1 and one line; without a log the
+    store's memory counts, and what is lacking is said.
+    """
+    nexus = Nexus(tmp_path)
+    lines = tmp_path / "lines.jsonl"
+    lines.write_bytes(b"\n".join(ADA) + b"\n")
+    nexus.ok("run", "--source", lines, "--as", "event", "--until-end")
+    assert (nexus.run("retract", "app", "e-9").code, nexus.run("retract", "stripe", "e-1").code) == (1, 1)
+    without: dict[str, object] = {"NEXUS_WAREHOUSE__ENGINE": "none"}
+    assert nexus.run("retract", "app", "e-9", **without).code == 1
+    shown = nexus.run("retract", "app", "e-1", "--dry-run", **without)
+    assert (shown.code, shown.err.count("\n")) == (2, 1)
+    assert "no event log" in nexus.ok("retract", "app", "e-1", **without).err
+    again = nexus.run("retract", "app", "e-1")
+    assert (again.code, again.err.count("\n"), "already" in again.err) == (1, 1, True)

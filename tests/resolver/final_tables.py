@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from resolver.facts import Mention
 from resolver.profiles import Trait
-from resolver.reference import Answer, Reference, _Resolution
+from resolver.reference import Answer, Reference, Resolution
 from resolver.trait_columns import column_name
 from schemas.identifiers import ENTITY_TYPES, EntityType, Identifier, entity_id
 from schemas.strict_json import canonical, parse
@@ -37,7 +37,7 @@ class FinalTables:
 
     def __init__(self, engine: Engine, reference: Reference, answer: Answer) -> None:
         self.engine, self.answer = engine, answer
-        self._resolution = _Resolution(reference)
+        self._resolution = Resolution(reference)
         self._resolution.answer(0)
         self._told = list(self._mentions(reference.facts.mentions))
 

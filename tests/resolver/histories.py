@@ -32,6 +32,7 @@ from resolver.store import (
     Move,
     OperationKind,
     Outcome,
+    Retracted,
     Ticked,
 )
 from schemas.events import Event, Participant, log_position
@@ -286,7 +287,9 @@ class Pair:
 
     def _batch(self, moves: tuple[Move, ...], events: Sequence[Event]) -> Batch:
         learned = self._linker.batch(events)
-        return Batch(moves, learned.evidence, facts=learned.facts, recent=learned.recent)
+        return Batch(
+            moves, learned.evidence, facts=learned.facts, recent=learned.recent, retracted=learned.retracted
+        )
 
     def operate(self, command: Command) -> None:
         """Give an operator event to all three."""
@@ -296,6 +299,20 @@ class Pair:
         self._control = following
         self.reference.operate([command])
         self._publish()
+
+    def retract(self, event: Event, *copies: Event) -> None:
+        """Retract an event, with the keys by which it and its copies named their participants."""
+        self._now = max(self._now, self._latest) + 1
+        self._said += 1
+        position = log_position(self._now, "operator", f"o{self._said:04}")
+        keys = {
+            self._linker.living(KEYRING.key(identifier), one.position)
+            for one in (event, *copies)
+            for participant in one.participants
+            for identifier in participant.identifiers
+        }
+        touched = tuple(sorted(key for key in keys if key is not None))
+        self.operate(Command("retract", "person", position, touched, event=event.key))
 
     def take(self, one: Event | Command) -> None:
         """Give an event or an operator event to all three."""
@@ -332,8 +349,11 @@ class Pair:
 
     def _apply(self, batch: Callable[[], Batch]) -> None:
         outcome: Outcome = self.store.apply(batch())
-        while isinstance(outcome, Erased):
-            self._linker.learn(outcome.positions)
+        while isinstance(outcome, Erased | Retracted):
+            if isinstance(outcome, Erased):
+                self._linker.learn(outcome.positions)
+            else:
+                self._linker.leave_out(self.store.retracted())
             outcome = self.store.apply(batch())
         assert isinstance(outcome, Applied), outcome
 

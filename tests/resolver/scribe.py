@@ -9,6 +9,7 @@ from tests.resolver.histories import KEYRING, command
 from tests.resolver.profile_histories import STATED
 
 Asked: TypeAlias = str | Table | tuple[str, Mapping[str, ColumnType]]
+_QUESTIONS: Final = ("wanted_events", "copies", "newest_events", "asked_links")
 _TRAITS: Final = (
     ("person", "plan", 2),
     ("person", "Order by", 1),
@@ -52,11 +53,18 @@ class Scribe:
 
 
 def asked(dialect: str) -> list[Asked]:
-    """All that a resolution asks of a warehouse under rules that have everything."""
+    """All that a resolution asks of a warehouse under rules that have everything, and whoever asks about the
+    log, with the tables that questions are put into.
+    """
     scribe, rules = Scribe(dialect), STATED["everything at once"]
+    scribe.statements += [
+        ("nexus_work_wanted", {"identifier_key": "bytes"}),
+        ("nexus_work_wanted_sets", {"set_key": "bytes"}),
+        ("nexus_work_bounds", {"until_at": "instant", "most": "int"}),
+    ]
     authoritative = Authoritative(scribe, KEYRING)
     report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
     authoritative.describe(rules, now_ms=0)
     authoritative.publish(report)
     authoritative.publish_edges()
-    return scribe.statements
+    return scribe.statements + [statement(dialect, name) for name in _QUESTIONS]

@@ -72,6 +72,7 @@ def _a_log_agrees(engine: Engine, name: str, seed: int) -> None:
     for world, shape in enumerate(shapes, _WORLDS):
         events += [_elsewhere(one, world) for one in shape.events]
         commands += _commands_elsewhere(shape, world)
+    commands += [_retraction(draw, events, len(commands) + n) for n in range(draw.choice([0, 3, 30]))]
     log = EventLog(engine, STATED[name], max_recursion=draw.choice([1, 3, 100]))
     agree(log, events, commands, now_ms=1_009_000)
 
@@ -99,6 +100,12 @@ def _known(shape: Shape) -> Iterator[Identifier]:
     for value in "abcdefgh":
         for kind, named in (("user_id", value), ("anonymous_id", value), ("email", f"{value}@b.test")):
             yield identifier("person", kind, named)
+
+
+def _retraction(draw: Random, events: Sequence[Event], number: int) -> Command:
+    """Some event is retracted, with all that bear its key."""
+    position = log_position(1_000_000 + 1_000 * draw.randrange(15), "operator", f"o{number:04}")
+    return Command("retract", "person", position, (), event=draw.choice(events).key)
 
 
 def _elsewhere(event: Event, world: int) -> Event:

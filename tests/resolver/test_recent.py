@@ -18,7 +18,7 @@ import redis
 from resolver import redis_store
 from resolver.facts import Mention
 from resolver.profiles import Origin
-from resolver.reference import LinkKey, _Resolution
+from resolver.reference import LinkKey, Resolution
 from resolver.store import RecentEvent
 from schemas.errors import StoreCorrupt
 from schemas.events import Event, Measurement, Participant
@@ -46,7 +46,7 @@ def pair(client: "redis.Redis") -> Pair:
 
 def expected(pair: Pair, events: Iterable[Event], most: int = MOST) -> Mapping[str, Sequence[RecentEvent]]:
     """The last events of each entity, by id, from all that there were."""
-    resolution = _Resolution(pair.reference)
+    resolution = Resolution(pair.reference)
     answer = resolution.answer(0)
     found: dict[str, dict[tuple[str, str], list[RecentEvent]]] = defaultdict(lambda: defaultdict(list))
     for link, one in _of_links(resolution, events):
@@ -59,13 +59,13 @@ def expected(pair: Pair, events: Iterable[Event], most: int = MOST) -> Mapping[s
     }
 
 
-def _of_links(resolution: _Resolution, events: Iterable[Event]) -> Iterator[tuple[LinkKey, RecentEvent]]:
+def _of_links(resolution: Resolution, events: Iterable[Event]) -> Iterator[tuple[LinkKey, RecentEvent]]:
     """Each link with each event that names it, as the last of the messages about this event says it."""
     last: dict[tuple[LinkKey, str, str], RecentEvent] = {}
     for event in events:
         roles: dict[LinkKey, list[str]] = defaultdict(list)
         for one in event.participants:
-            if link := resolution._link(_mention(event, one)):
+            if link := resolution.link(_mention(event, one)):
                 roles[link] += [one.role] if one.role and one.role not in roles[link] else []
         for link, named in roles.items():
             key = (link, event.source, event.event_id)

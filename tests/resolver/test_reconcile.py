@@ -69,7 +69,9 @@ class World(Kept):
 
 
 def _row(offset: int, one: Command) -> Row:
-    operation = {"keys": [key.hex() for key in one.keys], "blocked": [key.hex() for key in one.blocked]}
+    event = {} if one.event is None else one.event._asdict()
+    keys = {"keys": [key.hex() for key in one.keys], "blocked": [key.hex() for key in one.blocked]}
+    operation = {**keys, **event}
     said = (one.kind, one.entity_type, json.dumps(operation), "who", None)
     return ("control", 0, offset, int.from_bytes(one.position[:6], "big"), one.position, f"{offset}", *said)
 

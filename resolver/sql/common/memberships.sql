@@ -31,10 +31,13 @@ ranked AS (
     INNER JOIN nexus_work_cut AS cut ON said.topic = cut.topic AND said.log_partition = cut.log_partition
     INNER JOIN homes AS persons ON said.person_set_key = persons.set_key
     INNER JOIN homes AS companies ON said.group_set_key = companies.set_key
+    LEFT JOIN nexus_work_retracted AS retracted
+        ON said.source = retracted.source AND said.event_id = retracted.event_id
     WHERE
         said.log_offset < cut.next_offset
         AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
         AND GREATEST(persons.entity, companies.entity) >= 0
+        AND retracted.event_id IS NULL
 )
 
 SELECT

@@ -29,7 +29,12 @@ ranked AS (
     INNER JOIN nexus_work_cut AS cut ON said.topic = cut.topic AND said.log_partition = cut.log_partition
     INNER JOIN nexus_work_homes AS homes ON said.set_key = homes.set_key
     LEFT JOIN nexus_work_sources AS sources ON said.source = sources.source
-    WHERE said.log_offset < cut.next_offset AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+    LEFT JOIN nexus_work_retracted AS retracted
+        ON said.source = retracted.source AND said.event_id = retracted.event_id
+    WHERE
+        said.log_offset < cut.next_offset
+        AND (cut.until_at IS NULL OR said.ingested_at <= cut.until_at)
+        AND retracted.event_id IS NULL
 )
 
 SELECT entity, entity_type, trait_name, trait_value, source, event_id, occurred_at

@@ -18,8 +18,11 @@ INNER JOIN nexus_work_homes AS homes ON sent.set_key = homes.set_key
 LEFT JOIN nexus_work_declared AS declared ON sent.state_name = declared.state_name
 LEFT JOIN nexus_work_declared_values AS takes
     ON sent.state_name = takes.state_name AND sent.state_value = takes.state_value
+LEFT JOIN nexus_work_retracted AS retracted
+    ON sent.source = retracted.source AND sent.event_id = retracted.event_id
 WHERE
     sent.log_offset < cut.next_offset
+    AND retracted.event_id IS NULL
     AND (cut.until_at IS NULL OR sent.ingested_at <= cut.until_at)
     AND (
         declared.state_name IS NULL

@@ -1,0 +1,153 @@
+"""Whoever asks the log about somebody, as of then, gets the reference's answer to the log up to there."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from resolver.excerpt import AskedLog, Excerpt, commands_until
+from resolver.reference import Answer, Reference
+from resolver.store import Command, Cut
+from resolver.words import words
+from schemas.errors import TooLarge
+from schemas.events import Event, log_position
+from schemas.identifiers import Identifier
+from schemas.rules import Rules
+from schemas.tables import LOG
+from sinks.warehouse.duckdb import DuckDB
+from sinks.warehouse.engine import Engine
+from tests.resolver.event_log import EventLog
+from tests.resolver.histories import KEYRING, Said, chain, event, key_of
+from tests.resolver.profile_histories import a_history
+
+FIRST_MS, S = 1_000_000, 1_000
+
+
+@dataclass
+class Opened:
+    """A warehouse that nobody fills meanwhile."""
+
+    engine: Engine
+
+    def reach(self, cut: Cut) -> None:
+        """It has everything."""
+
+
+@pytest.fixture
+def warehouse() -> Iterator[Opened]:
+    """Give a DuckDB with the tables of the log."""
+    with contextlib.closing(DuckDB(Path(":memory:"))) as engine:
+        engine.create(LOG)
+        yield Opened(engine)
+
+
+def a_log(draw: Random) -> tuple[Rules, list[Event], list[Command]]:
+    """A random history, with operator events amid the events, retractions among them."""
+    rules, steps = a_history(draw, 0.4)
+    events = [one for step in steps if isinstance(step, list) for one in step]
+    said = [step for step in steps if isinstance(step, Said)]
+    commands = [_command(draw, one, number) for number, one in enumerate(said)]
+    if events and draw.random() < 0.3:
+        position = log_position(FIRST_MS + S * draw.randrange(12), "operator", "o99")
+        commands.append(Command("retract", "person", position, (), event=draw.choice(events).key))
+    return rules, events, commands
+
+
+def _command(draw: Random, said: Said, number: int) -> Command:
+    position = log_position(FIRST_MS + S * draw.randrange(15), "operator", f"o{number:04}")
+    keys = tuple(sorted(key_of(each, said.entity_type) for each in said.names))
+    return Command(said.kind, said.entity_type, position, keys)
+
+
+def reference(rules: Rules, events: Sequence[Event], commands: Sequence[Command], until_ms: int) -> Answer:
+    """The answer to what was there by then, timed states as of then."""
+    learned = Reference(KEYRING, rules)
+    learned.add(one for one in events if one.ingested_at_ms <= until_ms)
+    learned.operate(commands_until(commands, until_ms))
+    return learned.answer(until_ms)
+
+
+def asked(
+    warehouse: Opened, rules: Rules, commands: Sequence[Command], key: bytes, until_ms: int
+) -> tuple[Excerpt, Answer]:
+    """What the log says of one identifier."""
+    known = commands_until(commands, until_ms)
+    with contextlib.closing(AskedLog(warehouse)) as log:
+        log.bound(until_ms, words(KEYRING, known).retracted)
+        excerpt = Excerpt(log, KEYRING, rules, known, until_ms)
+        excerpt.widen([key])
+        (placed,) = excerpt.placed()
+        name = placed[key][1] if key in placed else None
+        excerpt.tell(other for other, (_, home) in placed.items() if home == name)
+        (answer,) = excerpt.answers(until_ms)
+    return excerpt, answer
+
+
+def is_the_same(one: Answer, other: Answer, identifier: Identifier, key: bytes) -> None:
+    """Assert that two answers say the same of an identifier."""
+    name = one.entity_of.get(identifier)
+    assert other.entity_of.get(identifier) == name
+    assert one.quarantined.get(key) == other.quarantined.get(key)
+    assert (key in one.blocked) == (key in other.blocked)
+    if name is not None:
+        assert one.entities[name] == other.entities[name]
+        assert one.profiles.get(name) == other.profiles.get(name)
+        assert _of(one, name) == _of(other, name)
+
+
+def _of(answer: Answer, name: str) -> object:
+    return {key: one for key, one in answer.memberships.items() if name in key[:2]}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_histories_at_several_instants(warehouse: Opened, seed: int) -> None:
+    """Under all rules, of everybody whom the log names, and of whoever came back after an erasure."""
+    draw = Random(seed)
+    rules, events, commands = a_log(draw)
+    log = EventLog(warehouse.engine, rules)
+    log.write(events, commands)
+    erasures = words(KEYRING, commands).erasures
+    for until_ms in (FIRST_MS + S * draw.randrange(12), FIRST_MS + 99 * S):
+        expected = reference(rules, events, commands, until_ms)
+        named = {
+            one for each in events for participant in each.participants for one in participant.identifiers
+        }
+        for identifier in draw.sample(sorted(named, key=str), min(len(named), 6)):
+            key = erasures.living(KEYRING.key(identifier), log_position(until_ms, "\U0010ffff", ""))
+            if key is not None:
+                _, found = asked(warehouse, rules, commands, key, until_ms)
+                is_the_same(expected, found, identifier, key)
+
+
+def test_nothing_is_left_behind(warehouse: Opened) -> None:
+    """Whoever asks makes tables of another name than the resolution, and takes them away again."""
+    EventLog(warehouse.engine, Rules()).write([event(1, ("user_id=a", "user_id=b"))])
+    before = tables(warehouse)
+    asked(warehouse, Rules(), (), key_of("user_id=a"), 5)
+    assert tables(warehouse) == before
+
+
+def tables(warehouse: Opened) -> set[str]:
+    """The tables that there are."""
+    return {name for (name,) in warehouse.engine.rows("SELECT table_name FROM duckdb_tables()")}
+
+
+def test_only_what_hangs_together_is_read(warehouse: Opened) -> None:
+    """A value that ten thousand share and that is quarantined leads to none of them."""
+    shared = [event(n, (f"user_id=u{n}", "anonymous_id=kiosk")) for n in range(10_000)]
+    EventLog(warehouse.engine, Rules()).write(shared)
+    excerpt, answer = asked(warehouse, Rules(), (), key_of("user_id=u7"), 20_000)
+    assert set(excerpt.read) == {*map(key_of, ("user_id=u7", "anonymous_id=kiosk", "previous_id=u7"))}
+    assert key_of("anonymous_id=kiosk") in answer.quarantined
+
+
+def test_there_is_a_bound(warehouse: Opened) -> None:
+    """Who hangs together with more than that is too large for a question."""
+    EventLog(warehouse.engine, Rules()).write(chain(20))
+    with contextlib.closing(AskedLog(warehouse)) as log:
+        log.bound(None, ())
+        with pytest.raises(TooLarge):
+            Excerpt(log, KEYRING, Rules(), (), most=5).widen([key_of("user_id=u000000")])
