@@ -218,7 +218,7 @@ def _event(parts: Mapping[str, Sequence[Row]]) -> Event:
         source=source,
         event_name=row[9],
         event_type=row[10],
-        occurred_at_ms=_milliseconds(occurred_at),
+        occurred_at_ms=milliseconds(occurred_at),
         ingested_at_ms=parse_position(position).ingested_at_ms,
         participants=tuple(_participants(parts)),
         memberships=tuple(
@@ -257,7 +257,8 @@ def _of_part(row: Row) -> int:
     return int(row[9])
 
 
-def _milliseconds(instant: datetime | int) -> int:
+def milliseconds(instant: datetime | int) -> int:
+    """An instant as a warehouse gives it, in UTC, or in milliseconds already."""
     if isinstance(instant, int):
         return instant
     if instant.tzinfo is None:

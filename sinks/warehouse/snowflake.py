@@ -19,8 +19,18 @@ from uuid import uuid4
 from schemas.errors import NexusError, SettingsError, SinkUnavailable
 from schemas.tables import ColumnType, Table
 from sinks.warehouse.arrow import write_parquet
-from sinks.warehouse.engine import PLACEHOLDER, Parameters, Row, checked_id, failed, first_line, other_type
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import (
+    ALWAYS,
+    NOTHING,
+    PLACEHOLDER,
+    Condition,
+    Parameters,
+    Row,
+    failed,
+    first_line,
+    other_type,
+)
+from sinks.warehouse.statements import TYPES, add_column, create_table, staged
 
 _ROWS = 10_000  # that are fetched at once
 # bytes stay bytes, and instants are read as such
@@ -83,17 +93,22 @@ class Snowflake:
             while rows := cursor.fetchmany(_ROWS):
                 yield from (tuple(map(_plain, row)) for row in rows)
 
-    def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
-        """Stage each file, then merge all in one transaction, then drop the stages."""
-        checked_id(load_id)
-        stages = {table: f"{table.name}__{load_id}" for table in files}
-        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
-        for table, file in files.items():
-            columns = {column.name: column.type for column in table.columns}
-            self._copy(file, stages[table], columns)
-        self._merge(merges)
-        for stage in stages.values():
-            self.execute(f"DROP TABLE IF EXISTS {stage}")
+    def load(
+        self,
+        load_id: str,
+        files: Mapping[Table, Path],
+        gone: Mapping[Table, Path] = NOTHING,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Stage each file, then do all in one transaction, then drop the stages."""
+        parts = staged(load_id, files, gone)
+        for part in parts:
+            self._copy(part.file, part.stage, part.columns, kind="TRANSIENT")
+        first = [condition.statement] if condition.statement else []
+        statements = [part.statement(self.dialect, part.stage, condition.holds) for part in parts]
+        self._transact([*first, *statements], condition.parameters)
+        for part in parts:
+            self.execute(f"DROP TABLE IF EXISTS {part.stage}")
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         """Make a table of these rows, by a file."""
@@ -101,7 +116,7 @@ class Snowflake:
             file = Path(folder, f"{uuid4().hex}.parquet")  # never one that a stage has already
             write_parquet(file, columns, rows)
             self.execute(f"DROP TABLE IF EXISTS {table}")
-            self._copy(file, table, columns)
+            self._copy(file, table, columns, kind="TRANSIENT")
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -111,22 +126,24 @@ class Snowflake:
         described = self.rows(f"DESCRIBE TABLE {table.name}")
         return {str(name).lower(): _comparable(kind) for name, kind, *_ in described}
 
-    def _copy(self, file: Path, table: str, columns: Mapping[str, ColumnType]) -> None:
-        """Make the table, and put the rows of the file into it. What did so before changes nothing."""
+    def _copy(self, file: Path, table: str, columns: Mapping[str, ColumnType], kind: str) -> None:
+        """Make the table, and put the rows of the file into it. What did so before changes nothing. A
+        temporary table is this connection's alone, and goes with it.
+        """
         types = ", ".join(f"{name} {TYPES[self.dialect][kind]}" for name, kind in columns.items())
-        self.execute(f"CREATE TRANSIENT TABLE IF NOT EXISTS {table} ({types})")
+        self.execute(f"CREATE {kind} TABLE IF NOT EXISTS {table} ({types})")
         self.execute(f"PUT 'file://{file}' @%{table} AUTO_COMPRESS = FALSE")
         self.execute(
             f"COPY INTO {table} FROM @%{table}/{file.name} FILE_FORMAT = {_FORMAT} "
             "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
         )
 
-    def _merge(self, merges: Iterable[str]) -> None:
+    def _transact(self, statements: Iterable[str], parameters: Parameters) -> None:
         """Run them in one transaction."""
         self.execute("BEGIN")
         try:
-            for statement in merges:
-                self.execute(statement)
+            for statement in statements:
+                self.execute(statement, parameters)
             self.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well

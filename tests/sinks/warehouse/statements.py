@@ -17,23 +17,25 @@ from sqlglot.errors import SqlglotError
 
 from schemas.tables import Column, ColumnType, Table, tables
 from sinks.warehouse.arrow import write_parquet
-from sinks.warehouse.engine import Dialect
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import PLACEHOLDER, Dialect
+from sinks.warehouse.statements import TYPES, add_column, create_table, keys_of, merge, remove
+from sinks.warehouse.tabled import ERASURES, HOLDS, RELEASE, look, make, move, naming, take
 from tests.resolver.scribe import asked
 
 # Whoever needs another one looks it up in the vendor's manual, and adds it.
 FUNCTIONS: Final[Mapping[Dialect, str]] = {
     "bigquery": """
-        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT GREATEST LAG LEAD LEAST LENGTH LOWER MAX MIN MOD
-        RANK REGEXP_CONTAINS ROW_NUMBER SUBSTR SUM TIMESTAMP_MILLIS TIMESTAMP_TRUNC TO_HEX UNIX_MILLIS
+        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT CURRENT_TIMESTAMP GREATEST LAG LEAD LEAST LENGTH
+        LOWER MAX MIN MOD RANK REGEXP_CONTAINS ROW_NUMBER SUBSTR SUM TIMESTAMP_MILLIS TIMESTAMP_TRUNC TO_HEX
+        UNIX_MILLIS
     """,
     "snowflake": """
-        CAST COALESCE COUNT DATE_PART DATE_TRUNC GREATEST HEX_ENCODE LAG LEAD LEAST LENGTH LOWER MAX MIN
-        MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
+        CAST COALESCE COUNT CURRENT_TIMESTAMP DATE_PART DATE_TRUNC GREATEST HEX_ENCODE LAG LEAD LEAST LENGTH
+        LOWER MAX MIN MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
     """,
 }
 _TYPES: Final = "NUMBER TIMESTAMP_NTZ"
-_WORDS: Final = "ALL AND AS BY FROM IN INSERT NOT ON OR OVER THEN USING VALUES WHEN"
+_WORDS: Final = "ALL AND AS BY EXISTS FROM IN INSERT JOIN NOT ON OR OVER THEN USING VALUES WHEN"
 _STATEMENTS: Final = (
     *(exp.Select, exp.Union, exp.Create, exp.Alter, exp.Drop, exp.Insert, exp.Merge, exp.Update, exp.Delete),
     *(exp.Transaction, exp.Commit),
@@ -47,10 +49,21 @@ def statements(dialect: Dialect, folder: Path) -> list[str]:
     """All of them, in an order in which they can run: tables, what a load says, the resolution."""
     made = [table for table in tables().values() if table.layer != "view"]
     stages = [create_table(dialect, table).replace(table.name, f"{table.name}__x", 1) for table in made]
-    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table)) for table in made]
+    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table), HOLDS) for table in made]
+    removals = [
+        remove(dialect, keys_of(table), f"{table.name}__x", _file(folder, table), HOLDS) for table in made
+    ]
     added = add_column(dialect, made[0], Column("nexus_added", "instant", "Of a later version."))
-    ours = [*(create_table(dialect, table) for table in made), added, *stages, *merges]
+    created = [create_table(dialect, table) for table in made]
+    log = [make(dialect), look(dialect), take(dialect), move(dialect), RELEASE, ERASURES]
+    log.append(f"SELECT said.source FROM nexus_events AS said{naming(dialect, 2)}")
+    ours = [_bound(dialect, one) for one in (*created, added, *stages, *log, *merges, *removals)]
     return ours + [one if isinstance(one, str) else _small(dialect, *one) for one in asked(dialect)]
+
+
+def _bound(dialect: Dialect, statement: str) -> str:
+    """With the parameters as the engine writes them."""
+    return PLACEHOLDER.sub(r"@\1" if dialect == "bigquery" else "?", statement)
 
 
 def _file(folder: Path, table: Table) -> Path:
