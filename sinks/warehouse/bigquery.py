@@ -101,14 +101,14 @@ class BigQuery:
     ) -> None:
         """Stage each file, then do all in one transaction, then drop the stages."""
         parts = staged(load_id, files, gone)
-        for part in parts:
-            self._stage(part)
         first, holds = (
             _written_out(one, condition.parameters) for one in (condition.statement, condition.holds)
         )
         statements = [part.statement(self.dialect, part.stage, holds) for part in parts]
         if first:
             statements.insert(0, first)
+        for part in parts:
+            self._stage(part)
         with _staying(f"load {load_id}"):
             self.execute(";\n".join(["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"]))
         with _translated(f"drop the stages of load {load_id}"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,16 @@ _ROWS = 10_000  # that are fetched at once
 # bytes stay bytes, and instants are read as such
 _FORMAT = "(TYPE = PARQUET BINARY_AS_TEXT = FALSE USE_LOGICAL_TYPE = TRUE)"
 
+LEFT = """
+SELECT table_name
+FROM information_schema.tables
+WHERE
+    table_schema = CURRENT_SCHEMA()
+    AND table_name LIKE 'NEXUS%'
+    AND created < DATEADD(DAY, -1, CURRENT_TIMESTAMP())
+"""
+_STAGE = re.compile(r"NEXUS_[A-Z_]+__[0-9A-F]{32}(_GONE)?")
+
 _SESSION = {"TIMEZONE": "UTC", "QUERY_TAG": "nexus", "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False}
 
 
@@ -52,6 +63,7 @@ class Snowflake:
         `request_s` the login, and each wait for the network.
         """
         self._schema, self._patience_s = f"{database}.{schema}", patience_s
+        self._is_swept = False
         connector = _connector()
         what = f"connect to Snowflake for {self._schema}"
         with _translated(what), _keyed(what):
@@ -101,14 +113,23 @@ class Snowflake:
         condition: Condition = ALWAYS,
     ) -> None:
         """Stage each file, then do all in one transaction, then drop the stages."""
+        self._sweep()
         parts = staged(load_id, files, gone)
-        for part in parts:
-            self._copy(part.file, part.stage, part.columns, kind="TRANSIENT")
         first = [condition.statement] if condition.statement else []
         statements = [part.statement(self.dialect, part.stage, condition.holds) for part in parts]
+        for part in parts:
+            self._copy(part.file, part.stage, part.columns)
         self._transact([*first, *statements], condition.parameters)
         for part in parts:
             self.execute(f"DROP TABLE IF EXISTS {part.stage}")
+
+    def _sweep(self) -> None:
+        """Drop what loads that were given up for good have left, once for each connection."""
+        if not self._is_swept:
+            for (name,) in list(self.rows(LEFT)):
+                if _STAGE.fullmatch(name):
+                    self.execute(f"DROP TABLE IF EXISTS {name}")
+            self._is_swept = True
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         """Make a table of these rows, by a file."""
@@ -116,7 +137,7 @@ class Snowflake:
             file = Path(folder, f"{uuid4().hex}.parquet")  # never one that a stage has already
             write_parquet(file, columns, rows)
             self.execute(f"DROP TABLE IF EXISTS {table}")
-            self._copy(file, table, columns, kind="TRANSIENT")
+            self._copy(file, table, columns)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -126,12 +147,10 @@ class Snowflake:
         described = self.rows(f"DESCRIBE TABLE {table.name}")
         return {str(name).lower(): _comparable(kind) for name, kind, *_ in described}
 
-    def _copy(self, file: Path, table: str, columns: Mapping[str, ColumnType], kind: str) -> None:
-        """Make the table, and put the rows of the file into it. What did so before changes nothing. A
-        temporary table is this connection's alone, and goes with it.
-        """
+    def _copy(self, file: Path, table: str, columns: Mapping[str, ColumnType]) -> None:
+        """Make the table, and put the rows of the file into it. What did so before changes nothing."""
         types = ", ".join(f"{name} {TYPES[self.dialect][kind]}" for name, kind in columns.items())
-        self.execute(f"CREATE {kind} TABLE IF NOT EXISTS {table} ({types})")
+        self.execute(f"CREATE TRANSIENT TABLE IF NOT EXISTS {table} ({types})")
         self.execute(f"PUT 'file://{file}' @%{table} AUTO_COMPRESS = FALSE")
         self.execute(
             f"COPY INTO {table} FROM @%{table}/{file.name} FILE_FORMAT = {_FORMAT} "
@@ -222,10 +241,14 @@ _SAYS = {
 }
 
 
+# A session that was idle for hours is over: the next connection begins another.
+_SESSION_OVER = {390_111, 390_112, 390_113, 390_114, 390_115}
+
+
 def _error_of(error: Any, what: str) -> NexusError:
     from snowflake.connector import errors
 
-    is_passing = isinstance(
+    is_passing = error.errno in _SESSION_OVER or isinstance(
         error, errors.OperationalError | errors.InternalError | errors.ServiceUnavailableError
     )
     says = " ".join(str(error.raw_msg or "").split()) if error.errno in _SAYS else ""

@@ -18,6 +18,7 @@ from sqlglot.errors import SqlglotError
 from schemas.tables import Column, ColumnType, Table, tables
 from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import PLACEHOLDER, Dialect
+from sinks.warehouse.snowflake import LEFT
 from sinks.warehouse.statements import TYPES, add_column, create_table, keys_of, merge, remove
 from sinks.warehouse.tabled import ERASURES, HOLDS, RELEASE, look, make, move, naming, take
 from tests.resolver.scribe import asked
@@ -30,8 +31,9 @@ FUNCTIONS: Final[Mapping[Dialect, str]] = {
         UNIX_MILLIS
     """,
     "snowflake": """
-        CAST COALESCE COUNT CURRENT_TIMESTAMP DATE_PART DATE_TRUNC GREATEST HEX_ENCODE LAG LEAD LEAST LENGTH
-        LOWER MAX MIN MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
+        CAST COALESCE COUNT CURRENT_SCHEMA CURRENT_TIMESTAMP DATEADD DATE_PART DATE_TRUNC GREATEST HEX_ENCODE
+        LAG LEAD LEAST LENGTH LOWER MAX MIN MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM
+        TO_TIMESTAMP_NTZ
     """,
 }
 _TYPES: Final = "NUMBER TIMESTAMP_NTZ"
@@ -57,6 +59,8 @@ def statements(dialect: Dialect, folder: Path) -> list[str]:
     created = [create_table(dialect, table) for table in made]
     log = [make(dialect), look(dialect), take(dialect), move(dialect), RELEASE, ERASURES]
     log.append(f"SELECT said.source FROM nexus_events AS said{naming(dialect, 2)}")
+    if dialect == "snowflake":
+        log.append(LEFT)
     ours = [_bound(dialect, one) for one in (*created, added, *stages, *log, *merges, *removals)]
     return ours + [one if isinstance(one, str) else _small(dialect, *one) for one in asked(dialect)]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -16,6 +20,7 @@ from schemas.errors import SinkUnavailable, StartRefused, TransientError
 from schemas.identifiers import Keyring
 from schemas.log_rows import Row, Rows, add_transition
 from schemas.tables import LOG, tables
+from sinks.warehouse.duckdb import DuckDB
 from sinks.warehouse.engine import Engine
 from sinks.warehouse.promise import EventLog, Load, Standing, Step
 from sinks.warehouse.segments import SegmentedEventLog
@@ -27,6 +32,7 @@ from tests.sinks.warehouse.conftest import KINDS, Connect
 from tests.sinks.warehouse.loads import KEYRING, erasure_of, expected, load_at
 from tests.sinks.warehouse.lossy import Lossy
 from tests.sinks.warehouse.reading import in_order, read_all
+from tests.sinks.warehouse.test_segments import in_a_process
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -253,32 +259,55 @@ def test_two_at_once_load_each_event_once(connect_duckdb: Connect) -> None:
     assert home.offsets_of_events() == list(range(30))
 
 
+def killed_at(file: Path, point: str) -> None:
+    """Load what is next, up to 10 events, and be killed the second time that a point is passed."""
+    passed = Counter[str]()
+
+    def step(name: str) -> None:
+        passed[name] += 1
+        if (name, passed[name]) == (point, 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    eager(TabledEventLog(lambda: DuckDB(file), KEYRING, 0.0, step), 10)
+
+
+@pytest.mark.parametrize("point", ["written", "loaded"])
+def test_kills_lose_nothing_and_load_nothing_twice(tmp_path: Path, point: str) -> None:
+    """A process that is killed again and again before or after the transaction is followed by one that goes
+    on where the log stood.
+    """
+    file, kills = tmp_path / "warehouse.duckdb", 0
+    while in_a_process(killed_at, file, point) == -signal.SIGKILL:
+        kills += 1
+        assert kills < 20
+    assert kills > 3
+    with closing(DuckDB(file)) as engine:
+        found = {table.name: list(stored_rows(engine, table)) for table in LOG}
+    assert of_events(in_order(found)) == in_order(expected(10))
+
+
 def every_reply_lost_once(connect: Connect, port: int) -> int:
     """Load, and erase, and lose another reply each time; how many there were to lose."""
-    home = in_tables(connect, lease_s=0.0)
     nth, is_lost = 0, True
     with Lossy(port) as lossy:
+        log = TabledEventLog(lambda: connect(lossy.port), KEYRING)
+        assert log.open() is not None
         while is_lost:
             nth += 1
-            log = TabledEventLog(lambda: connect(lossy.port), KEYRING, 0.0)
-            assert log.open() is not None
             load = as_the_nth(nth)
             lossy.lose(nth)
-            tries = 0
-            while not in_the_end(log, load):
-                tries += 1
-                assert tries < 10
+            assert any(is_in(log, load) for _ in range(10))
             is_lost = lossy.lost > 0
             lossy.lose(None)
-            log.close()
+        log.close()
     erasures = Erasures(KEYRING, dict(load.erased))
-    rows = home.rows()
+    rows = in_tables(connect).rows()
     assert of_events(rows) == in_order(expected(nth, erasures))
     assert len(rows["nexus_operator_events"]) == nth
     return nth - 1
 
 
-def in_the_end(log: EventLog, load: Load) -> bool:
+def is_in(log: EventLog, load: Load) -> bool:
     """Whether the load is in; the one whose answer was lost is sent again, as the archive does."""
     try:
         return log.load(load)

@@ -164,7 +164,7 @@ def test_an_erasure_leaves_nothing(seed: int, folder: Path) -> None:
     log.close()
 
 
-def in_a_process(work: Callable[[Path, str, int], None], *arguments: object) -> int:
+def in_a_process(work: Callable[..., None], *arguments: object) -> int:
     """Run it in a process of its own; the exit code."""
     process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
     process.start()
