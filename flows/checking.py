@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Literal, NamedTuple
 
 from flows.progress import progress
@@ -76,7 +77,9 @@ def _event_log(parts: Wiring) -> Check:
     """How far what is archived lies behind what is resolved."""
     if parts.settings.warehouse_engine == "none":
         return Check("event log", "ok", "none is set")
-    at, is_log = parts.event_log().offsets(), parts.settings.source == "log"
+    with closing(parts.event_log()) as event_log:
+        at = event_log.offsets()
+    is_log = parts.settings.source == "log"
     behind = sum(
         max(0, offset - at.get((topic, partition), 0))
         for topic in (*parts.inputs, parts.control)

@@ -22,6 +22,7 @@ from sinks.topics import longest_kept_ms
 _MOST_VALUES = 1_000  # to look for in dead letters
 _MOST_SECONDS = 10.0
 _LOOKED_AT = 1_000  # identifiers of which it is asked whether they are gone: the erasure is one atomic call
+_PAST = "until its time travel and fail-safe end, some days (docs/warehouse.md)"
 _BY_HAND = "until its segments are deleted by hand"
 
 
@@ -129,6 +130,9 @@ class Erasure:
         where = dict(self._parts.places).get("event log")
         if where is not None:
             yield Remains("rows of the event log", where, "until the archive has read the erasure")
+            yield Remains("tables of reconcile, if it ran", where, "until its next run")
+        if self._parts.settings.warehouse.is_cloud and where is not None:
+            yield Remains("rows that were taken out, in what the warehouse keeps of the past", where, _PAST)
 
     def _in_operations(self) -> Iterator[Remains]:
         """Operator events are kept for ever. Those that name the subject hold its values."""

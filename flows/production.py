@@ -20,6 +20,7 @@ from flows.settings import Settings
 from flows.settling import Settling
 from flows.stopping import Crash, Stop
 from flows.ticking import Ticking
+from flows.warehouses import NONE as NO_EVENT_LOG
 from flows.watch import Watch
 from flows.wiring import Wiring
 from schemas.errors import SettingsError
@@ -93,9 +94,7 @@ class Production:
         if only == "notify" and not self._settings.notifications.are_set:
             raise SettingsError("there are no notifications in the settings: see docs/notifications.md")
         if only == "archive" and self._settings.warehouse_engine == "none":
-            raise SettingsError(
-                "there is no event log to archive into: set warehouse.engine to duckdb, bigquery or snowflake"
-            )
+            raise SettingsError(NO_EVENT_LOG)
         self._stop.on_signals()
         with Wiring(self._settings) as parts:
             parts.prepare_topics()

@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Final
 
 from flows.log_reader import CONTROL, TOPIC
+from flows.settings import Settings
 from flows.stopping import Stop
+from flows.warehouses import connect
 from flows.wiring import Wiring
 from resolver.rebuild import Rebuild, Show
 from resolver.reconcile import Extent, Kind, LogInWarehouse, Reconciliation, Report, Say
 from resolver.store import Cut
 from schemas.errors import SettingsError, StoreUnavailable
 from sinks.warehouse.duckdb import DuckDB
+from sinks.warehouse.engine import Engine
 from sinks.warehouse.segments import Manifest
+from sinks.warehouse.tabled import begin, offsets_in
 
 log = logging.getLogger("nexus.reconcile")
 
 _LOOK_S: Final = 0.2
+_ASK_S: Final = 3.0  # a question to a warehouse in the cloud costs
 _PATIENCE_S: Final = 600.0
 _WORDS: Final[Mapping[Kind, str]] = {
     "identifier_elsewhere": "identifiers in another entity",
@@ -53,19 +58,7 @@ class FolderWarehouse:
 
     def reach(self, cut: Cut) -> None:
         """Wait until the archive has passed the cut, then look at the log as it is at that moment."""
-        until = time.monotonic() + _PATIENCE_S
-        while True:
-            places = self.look()
-            if places and not missing(cut, places):
-                return
-            if self._stop.requested:
-                raise StoreUnavailable("told to stop while waiting for the event log")
-            if time.monotonic() > until:
-                raise StoreUnavailable(
-                    f"the event log is behind the stream on {', '.join(missing(cut, places))}: is `nexus run "
-                    "archive` running?"
-                )
-            time.sleep(_LOOK_S)
+        _reach(self.look, cut, self._stop, _LOOK_S)
 
     def look(self) -> Mapping[tuple[str, int], int]:
         """Look at the log as it is now; the offsets at which it ends. Empty: there is no log."""
@@ -82,6 +75,46 @@ class FolderWarehouse:
         self.engine.close()
 
 
+class CloudWarehouse:
+    """The event log in the tables of a warehouse, which holds what is made of it as well."""
+
+    def __init__(self, engine: Engine, settings: Settings, stop: Stop) -> None:
+        self._namespace, self._waits_s, self._stop = settings.namespace, settings.warehouse.waits_s, stop
+        self.engine = engine
+        begin(engine)
+
+    def reach(self, cut: Cut) -> None:
+        """Wait until the archive has passed the cut. What comes behind it is left out by every statement."""
+        _reach(self.look, cut, self._stop, _ASK_S, 2 * self._waits_s)
+
+    def look(self) -> Mapping[tuple[str, int], int]:
+        """The offsets at which the log ends now. Empty: there is no log."""
+        return offsets_in(self.engine, self._namespace)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.engine.close()
+
+
+def _reach(
+    look: Callable[[], Mapping[tuple[str, int], int]], cut: Cut, stop: Stop, every_s: float, more_s: float = 0
+) -> None:
+    """Look again and again until the log has all of the cut. Raises StoreUnavailable when that takes long."""
+    until = time.monotonic() + _PATIENCE_S + more_s
+    while True:
+        places = look()
+        if places and not missing(cut, places):
+            return
+        if stop.requested:
+            raise StoreUnavailable("told to stop while waiting for the event log")
+        if time.monotonic() > until:
+            raise StoreUnavailable(
+                f"the event log is behind the stream on {', '.join(missing(cut, places))}: is `nexus run "
+                "archive` running?"
+            )
+        stop.wait(every_s)
+
+
 def missing(cut: Cut, places: Mapping[tuple[str, int], int]) -> list[str]:
     """The partitions, as people know them, of which the log does not have all that the store has read."""
     return [
@@ -92,14 +125,22 @@ def missing(cut: Cut, places: Mapping[tuple[str, int], int]) -> list[str]:
 
 
 @contextmanager
-def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse]:
+def warehouse(parts: Wiring, stop: Stop) -> Iterator[FolderWarehouse | CloudWarehouse]:
     """The warehouse of the settings. Raises SettingsError where there is none."""
     settings = parts.settings
-    if settings.warehouse_engine != "duckdb":
-        raise SettingsError("there is no warehouse to reconcile with: set warehouse.engine to duckdb")
-    home = settings.data / settings.namespace
-    with closing(FolderWarehouse(home / "events", home / "warehouse.duckdb", stop)) as found:
-        yield found
+    match settings.warehouse_engine:
+        case "none":
+            raise SettingsError(
+                "there is no warehouse to reconcile with: set warehouse.engine to duckdb, bigquery or "
+                "snowflake"
+            )
+        case "duckdb":
+            home = settings.data / settings.namespace
+            with closing(FolderWarehouse(home / "events", home / "warehouse.duckdb", stop)) as found:
+                yield found
+        case _:
+            with closing(CloudWarehouse(connect(settings), settings, stop)) as tables:
+                yield tables
 
 
 def reconcile(

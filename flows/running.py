@@ -195,7 +195,7 @@ def archive_flow(parts: Wiring, run: Run, crash: Crash, no_more: Callable[[], bo
         parts.archive_reader,
         parts.published("archive"),
         settings.warehouse.batch,
-        settings.warehouse.every_s,
+        settings.warehouse.waits_s,
         parts.at_end,
         no_more,
     )

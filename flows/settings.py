@@ -26,6 +26,7 @@ from pydantic import (
 
 from flows.notices import Notifications
 from flows.section import Section
+from flows.warehouse_section import Warehouse
 from resolver.keys import Keys
 from resolver.recent import MOST
 from schemas.errors import SettingsError, WrongRule
@@ -120,14 +121,6 @@ class Output(Section):
     dead_letters: str = "nexus-dead-letters"
     partitions: int = Field(8, ge=1, le=10_000, description="of topics that Nexus makes")
     replication_factor: int = Field(1, ge=1, le=16, description="of topics that Nexus makes")
-
-
-class Warehouse(Section):
-    """Where the event log is kept. Without an engine: embedded a folder in `data`, with Kafka nowhere."""
-
-    engine: Literal["duckdb", "bigquery", "snowflake", "none"] | None = None
-    batch: int = Field(10_000, ge=1, le=1_000_000, description="most messages in one load")
-    every_s: float = Field(5, gt=0, le=3600, description="seconds that a message waits for others")
 
 
 def _as_rules(given: Any) -> Rules:

@@ -22,6 +22,7 @@ from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 -- redis-py's names
 from redis.retry import Retry
 
+from flows import warehouses
 from flows.embedded import PrivateRedis
 from flows.kafka_reader import DEFAULTS, FIXED, KafkaEnds, KafkaReader, Resume
 from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
@@ -316,15 +317,7 @@ class Wiring:
 
     def event_log(self, step: Callable[[str], None] = lambda _point: None) -> EventLog:
         """Where the event log is kept. `step` is told of the points at which its writing may be killed."""
-        match self.settings.warehouse_engine:
-            case "duckdb":
-                from sinks.warehouse.segments import SegmentedEventLog
-
-                folder = self.settings.data / self.settings.namespace / "events"
-                return SegmentedEventLog(folder, self.keyring, step)
-        raise SettingsError(
-            "there is no event log to archive into: set warehouse.engine to duckdb, bigquery or snowflake"
-        )
+        return warehouses.event_log(self.settings, self.keyring, step)
 
     def archive_reader(self, resume: Resume) -> Reader:
         """What reads input and operator events for the event log, in a group of its own."""
@@ -372,10 +365,8 @@ class Wiring:
             yield "operator events", settings.input.control
             yield "transitions", settings.output.transitions
             yield "dead letters", settings.output.dead_letters
-        if settings.warehouse_engine == "duckdb":
-            yield "event log", f"{settings.data / settings.namespace / 'events'}"
-        elif settings.warehouse_engine != "none":
-            yield "event log", settings.warehouse_engine
+        if (event_log := warehouses.place(settings)) is not None:
+            yield "event log", event_log
 
 
 def _typed(options: Mapping[str, Any]) -> dict[str, Any]:

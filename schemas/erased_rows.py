@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from schemas.erasures import Erasures
 from schemas.identifiers import ENTITY_TYPES, EntityType, Identifier, entity_id
 from schemas.log_rows import Row, Rows, add_transition, set_key
-from schemas.redaction import named_by, redacted
+from schemas.redaction import NAMING, named_by, redacted
 from schemas.strict_json import canonical
 from schemas.tables import tables
 from schemas.transitions import (
@@ -29,6 +29,8 @@ _Place: TypeAlias = tuple[str, int, int, int]
 """Topic, partition, offset and index: which event a row is of."""
 
 IDENTIFIERS: Final = tuple(f"nexus_{entity_type}_identifiers" for entity_type in ENTITY_TYPES)
+TELLING: Final = NAMING | {"entities_merged", "entity_relabelled"}
+"""The transitions that tell by which ids somebody was known."""
 _TRAITS: Final = tuple(f"nexus_{entity_type}_traits" for entity_type in ENTITY_TYPES)
 _OF_THE_EVENT: Final = ("nexus_events", "nexus_event_measurements")
 

@@ -262,7 +262,7 @@ def _of_part(row: Row) -> int:
 
 
 def milliseconds(instant: datetime | int) -> int:
-    """An instant as a warehouse gives it, or as it is, in milliseconds since 1970."""
+    """An instant as a warehouse gives it, in UTC, or in milliseconds already."""
     if isinstance(instant, int):
         return instant
     if instant.tzinfo is None:

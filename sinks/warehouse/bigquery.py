@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from schemas.errors import NexusError, SettingsError, SinkUnavailable
+from schemas.errors import NexusError, SettingsError, SinkUnavailable, TerminalError
 from schemas.tables import ColumnType, Table
 from sinks.warehouse.arrow import write_parquet
-from sinks.warehouse.engine import PLACEHOLDER, Parameters, Row, checked_id, failed, first_line, other_type
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import (
+    ALWAYS,
+    NOTHING,
+    PLACEHOLDER,
+    Condition,
+    Parameters,
+    Row,
+    failed,
+    first_line,
+    other_type,
+)
+from sinks.warehouse.statements import TYPES, Staged, add_column, create_table, staged
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -97,17 +108,28 @@ class BigQuery:
             schema = self.client.get_table(self._named(table), **self._limits).schema
         return {field.name: _LEGACY.get(field.field_type, field.field_type) for field in schema}
 
-    def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
-        """Stage each file, then merge all in one transaction, then drop the stages."""
-        checked_id(load_id)
-        stages = {table: f"{table.name}__{load_id}" for table in files}
-        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
-        for table, file in files.items():
-            self._stage(table, file, stages[table])
-        self.together(merges)
+    def load(
+        self,
+        load_id: str,
+        files: Mapping[Table, Path],
+        gone: Mapping[Table, Path] = NOTHING,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Stage each file, then do all in one transaction, then drop the stages."""
+        parts = staged(load_id, files, gone)
+        first, holds = (
+            _written_out(one, condition.parameters) for one in (condition.statement, condition.holds)
+        )
+        statements = [part.statement(self.dialect, part.stage, holds) for part in parts]
+        if first:
+            statements.insert(0, first)
+        for part in parts:
+            self._stage(part)
+        with _staying(f"load {load_id}"):
+            self.together(statements)
         with _translated(f"drop the stages of load {load_id}"):
-            for stage in stages.values():
-                self.client.delete_table(self._named(stage), not_found_ok=True, **self._limits)
+            for part in parts:
+                self.client.delete_table(self._named(part.stage), not_found_ok=True, **self._limits)
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         """Make a table of these rows, by a load job."""
@@ -158,19 +180,19 @@ class BigQuery:
             job.cancel(**self._limits)
             raise
 
-    def _stage(self, table: Table, file: Path, stage: str) -> None:
+    def _stage(self, part: Staged) -> None:
         """Return when the rows of the file are in the stage. A job that is known already is waited for; where
         it failed, or its stage is gone since, the next one is sent.
         """
         from google.api_core.exceptions import Conflict
 
-        columns = {column.name: column.type for column in table.columns}
+        stage = part.stage
         with _translated(f"load into {stage}"):
             for attempt in count(1):
                 job_id = f"nexus-{self._dataset.partition('.')[2]}-{stage}-{attempt}"
-                self._make(stage, columns, expires=datetime.now(UTC) + _LEFTOVER)
+                self._make(stage, part.columns, expires=datetime.now(UTC) + _LEFTOVER)
                 try:
-                    self._ended(self._sent(file, stage, columns, job_id))
+                    self._ended(self._sent(part.file, stage, part.columns, job_id))
                 except Conflict:
                     if not self._has_loaded(job_id, stage):
                         continue
@@ -238,6 +260,12 @@ def _schema(columns: Mapping[str, ColumnType]) -> list[bigquery.SchemaField]:
     return [bigquery.SchemaField(name, TYPES["bigquery"][kind]) for name, kind in columns.items()]
 
 
+def _written_out(sql: str, parameters: Parameters) -> str:
+    """With the values in their places: the emulator knows no parameters in a script."""
+    # what JSON escapes, and how, GoogleSQL reads as it was meant
+    return PLACEHOLDER.sub(lambda found: json.dumps(parameters[found[1]], ensure_ascii=False), sql)
+
+
 def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter:
     from google.cloud import bigquery
 
@@ -263,10 +291,29 @@ def _translated(what: str) -> Iterator[None]:
         raise failed(what, "the credentials are refused: log in again", is_passing=False) from None
 
 
+@contextlib.contextmanager
+def _staying(what: str) -> Iterator[None]:
+    """All tables were there a moment ago. One that is not is a stage which another process has dropped, after
+    the same load.
+    """
+    from google.api_core.exceptions import NotFound
+
+    try:
+        yield
+    except TerminalError as error:
+        if isinstance(error.__context__, NotFound):
+            raise SinkUnavailable(f"cannot {what}: a table of it is gone") from None
+        raise
+
+
 def _error_of(error: Any, what: str) -> NexusError:
     reasons = {str(one.get("reason")) for one in error.errors if isinstance(one, dict)}
-    is_passing = error.code in _PASSING or bool(reasons & {"backendError", "rateLimitExceeded"})
     says = " ".join((error.message or "").split())
+    is_passing = (
+        error.code in _PASSING
+        or bool(reasons & {"backendError", "rateLimitExceeded"})
+        or "due to concurrent update" in says  # of two transactions on one table the second is ended
+    )
     place = _PLACE.search(says)
     why = says if error.code in _SAYS else says[: place.end()] if place else type(error).__name__
     return failed(what, " ".join([why, *sorted(reasons - {"None"})]), is_passing)

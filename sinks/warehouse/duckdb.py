@@ -12,8 +12,18 @@ import duckdb
 from schemas.errors import NexusError
 from schemas.tables import ColumnType, Table
 from sinks.warehouse.arrow import arrow_table
-from sinks.warehouse.engine import Parameters, Row, checked_id, failed, first_line, other_type
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import (
+    ALWAYS,
+    NOTHING,
+    PLACEHOLDER,
+    Condition,
+    Parameters,
+    Row,
+    failed,
+    first_line,
+    other_type,
+)
+from sinks.warehouse.statements import TYPES, add_column, create_table, staged
 
 _ROWS = 10_000  # that are fetched at once
 # What these say of a statement are its own words; what others say may hold a value of a row.
@@ -69,13 +79,22 @@ class DuckDB:
         """The columns of a table or view, and their types."""
         return dict(self.rows(_COLUMNS, {"name": table}))
 
-    def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
-        """Add the rows of the files in one transaction."""
-        checked_id(load_id)
+    def load(
+        self,
+        load_id: str,
+        files: Mapping[Table, Path],
+        gone: Mapping[Table, Path] = NOTHING,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Do all of it in one transaction, on the files as they are."""
+        parts = staged(load_id, files, gone)
         with _translated(f"load {load_id}"), self._connection.cursor() as cursor:
             cursor.begin()
-            for table, file in files.items():
-                cursor.execute(merge(self.dialect, table, "read_parquet($file)", file), {"file": str(file)})
+            if condition.statement:
+                cursor.execute(condition.statement, _named(condition.statement, condition.parameters))
+            for part in parts:
+                sql = part.statement(self.dialect, "read_parquet($file)", condition.holds)
+                cursor.execute(sql, {"file": str(part.file), **_named(condition.holds, condition.parameters)})
             cursor.commit()
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
@@ -90,6 +109,11 @@ class DuckDB:
 
 
 _COLUMNS = "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = $name AND NOT internal"
+
+
+def _named(sql: str, parameters: Parameters) -> Parameters:
+    """Those that the statement has: DuckDB takes no others."""
+    return {name: parameters[name] for name in PLACEHOLDER.findall(sql)}
 
 
 @contextlib.contextmanager

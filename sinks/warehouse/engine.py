@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from schemas.errors import NexusError, SinkUnavailable, StartRefused, TerminalError
 from schemas.tables import ColumnType, Table
@@ -30,7 +32,22 @@ Parameters: TypeAlias = Mapping[str, Any]
 """Text, bytes, numbers or truth values by name."""
 
 PLACEHOLDER = re.compile(r"\$([a-z_][a-z0-9_]*)")
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _LOAD_ID = re.compile(r"[a-z0-9_]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A statement that the transaction of a load begins with. Rows come and go only where `holds` is true
+    after it.
+    """
+
+    statement: str = ""
+    holds: str = "TRUE"
+    parameters: Parameters = field(default_factory=dict)
+
+
+ALWAYS: Final = Condition()
 
 
 class Engine(Protocol):
@@ -60,9 +77,17 @@ class Engine(Protocol):
     def columns(self, table: str) -> Mapping[str, str]:
         """The types of the columns of a table or view that is there, by name, as the warehouse calls them."""
 
-    def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
-        """Return when the rows of all Parquet files are in their tables. The id names the load: the same
-        files have the same one, other files another one (lower case letters, digits, `_`).
+    def load(
+        self,
+        load_id: str,
+        files: Mapping[Table, Path],
+        gone: Mapping[Table, Path] = NOTHING,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Return when the rows of all Parquet files are in their tables, and those whose keys stand in the
+        files of `gone` (their keys, and what the table is divided by: see `statements.keys_of`) were taken
+        out before, all of it in one transaction. The id names the load: the same files have the same one,
+        other files another one (lower case letters, digits, `_`).
         """
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:

@@ -36,12 +36,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.erased_rows import IDENTIFIERS, Ended, redacted_rows, without_erased
+from schemas.erased_rows import IDENTIFIERS, TELLING, Ended, redacted_rows, without_erased
 from schemas.erasures import Erasures
 from schemas.errors import SinkUnavailable, StartRefused
 from schemas.identifiers import Keyring
 from schemas.log_rows import Row, Rows
-from schemas.redaction import NAMING
 from schemas.tables import LOG, tables
 from schemas.transitions import Change, EntityErased, from_json
 from sinks.segments import make_folder, sync_folder, try_lock
@@ -232,7 +231,7 @@ class SegmentedEventLog:
         """The segments without what the load's erasures cover: those that are changed, under new names."""
         erasures = Erasures(self._keyring, dict(load.erased))
         erasures.update(self._standing().erased)
-        ended = [Ended.of(erasures, one, self._changes(_TELLING)) for one in load.ended]
+        ended = [Ended.of(erasures, one, self._changes(TELLING)) for one in load.ended]
         counter = itertools.count(1)
         for segment in self._manifest.segments:
             files = {table: _file(self.folder, segment, table) for table in segment.rows}
@@ -328,10 +327,6 @@ class SegmentedEventLog:
 
     def _unavailable(self, error: OSError) -> SinkUnavailable:
         return SinkUnavailable(f"cannot write the event log in {self.folder}: {error.strerror or error}")
-
-
-_TELLING: Final = NAMING | {"entities_merged", "entity_relabelled"}
-"""The transitions that tell by which ids somebody was known."""
 
 
 def _few_of_a_size(segments: Iterable[_Segment]) -> list[_Segment]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,32 @@ from uuid import uuid4
 from schemas.errors import NexusError, SettingsError, SinkUnavailable
 from schemas.tables import ColumnType, Table
 from sinks.warehouse.arrow import write_parquet
-from sinks.warehouse.engine import PLACEHOLDER, Parameters, Row, checked_id, failed, first_line, other_type
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import (
+    ALWAYS,
+    NOTHING,
+    PLACEHOLDER,
+    Condition,
+    Parameters,
+    Row,
+    failed,
+    first_line,
+    other_type,
+)
+from sinks.warehouse.statements import TYPES, add_column, create_table, staged
 
 _ROWS = 10_000  # that are fetched at once
 # bytes stay bytes, and instants are read as such
 _FORMAT = "(TYPE = PARQUET BINARY_AS_TEXT = FALSE USE_LOGICAL_TYPE = TRUE)"
+
+LEFT = """
+SELECT table_name
+FROM information_schema.tables
+WHERE
+    table_schema = CURRENT_SCHEMA()
+    AND table_name LIKE 'NEXUS%'
+    AND created < DATEADD(DAY, -1, CURRENT_TIMESTAMP())
+"""
+_STAGE = re.compile(r"NEXUS_[A-Z_]+__[0-9A-F]{32}(_GONE)?")
 
 _SESSION = {"TIMEZONE": "UTC", "QUERY_TAG": "nexus", "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False}
 
@@ -42,6 +63,7 @@ class Snowflake:
         `request_s` the login, and each wait for the network.
         """
         self._schema, self._patience_s = f"{database}.{schema}", patience_s
+        self._is_swept = False
         connector = _connector()
         what = f"connect to Snowflake for {self._schema}"
         with _translated(what), _keyed(what):
@@ -85,32 +107,38 @@ class Snowflake:
 
     def together(self, statements: Iterable[str]) -> None:
         """Run them in one transaction."""
-        self.execute("BEGIN")
-        try:
-            for statement in statements:
-                self.execute(statement)
-            self.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well
-                self.execute("ROLLBACK")
-            raise
+        self._transact(statements, {})
 
     def columns(self, table: str) -> Mapping[str, str]:
         """The columns of a table or view, and their types without lengths."""
         described = self.rows(f"DESCRIBE TABLE {table}")
         return {str(name).lower(): _comparable(kind) for name, kind, *_ in described}
 
-    def load(self, load_id: str, files: Mapping[Table, Path]) -> None:
-        """Stage each file, then merge all in one transaction, then drop the stages."""
-        checked_id(load_id)
-        stages = {table: f"{table.name}__{load_id}" for table in files}
-        merges = [merge(self.dialect, table, stages[table], file) for table, file in files.items()]
-        for table, file in files.items():
-            columns = {column.name: column.type for column in table.columns}
-            self._copy(file, stages[table], columns)
-        self.together(merges)
-        for stage in stages.values():
-            self.execute(f"DROP TABLE IF EXISTS {stage}")
+    def load(
+        self,
+        load_id: str,
+        files: Mapping[Table, Path],
+        gone: Mapping[Table, Path] = NOTHING,
+        condition: Condition = ALWAYS,
+    ) -> None:
+        """Stage each file, then do all in one transaction, then drop the stages."""
+        self._sweep()
+        parts = staged(load_id, files, gone)
+        first = [condition.statement] if condition.statement else []
+        statements = [part.statement(self.dialect, part.stage, condition.holds) for part in parts]
+        for part in parts:
+            self._copy(part.file, part.stage, part.columns)
+        self._transact([*first, *statements], condition.parameters)
+        for part in parts:
+            self.execute(f"DROP TABLE IF EXISTS {part.stage}")
+
+    def _sweep(self) -> None:
+        """Drop what loads that were given up for good have left, once for each connection."""
+        if not self._is_swept:
+            for (name,) in list(self.rows(LEFT)):
+                if _STAGE.fullmatch(name):
+                    self.execute(f"DROP TABLE IF EXISTS {name}")
+            self._is_swept = True
 
     def replace(self, table: str, columns: Mapping[str, ColumnType], rows: Iterable[Sequence[Any]]) -> None:
         """Make a table of these rows, by a file."""
@@ -133,6 +161,18 @@ class Snowflake:
             f"COPY INTO {table} FROM @%{table}/{file.name} FILE_FORMAT = {_FORMAT} "
             "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
         )
+
+    def _transact(self, statements: Iterable[str], parameters: Parameters) -> None:
+        """Run them in one transaction."""
+        self.execute("BEGIN")
+        try:
+            for statement in statements:
+                self.execute(statement, parameters)
+            self.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(NexusError):  # with the connection the transaction is gone as well
+                self.execute("ROLLBACK")
+            raise
 
     @contextlib.contextmanager
     def _run(self, sql: str, parameters: Parameters | None) -> Iterator[Any]:
@@ -206,10 +246,14 @@ _SAYS = {
 }
 
 
+# A session that was idle for hours is over: the next connection begins another.
+_SESSION_OVER = {390_111, 390_112, 390_113, 390_114, 390_115}
+
+
 def _error_of(error: Any, what: str) -> NexusError:
     from snowflake.connector import errors
 
-    is_passing = isinstance(
+    is_passing = error.errno in _SESSION_OVER or isinstance(
         error, errors.OperationalError | errors.InternalError | errors.ServiceUnavailableError
     )
     says = " ".join(str(error.raw_msg or "").split()) if error.errno in _SAYS else ""

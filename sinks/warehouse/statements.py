@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.tables import Column, ColumnType, Table, quoted
 from sinks.warehouse.arrow import span_of
-from sinks.warehouse.engine import Dialect
+from sinks.warehouse.engine import Dialect, checked_id
 
 TYPES: Final[Mapping[Dialect, Mapping[ColumnType, str]]] = {
     "duckdb": {
@@ -59,23 +60,76 @@ def add_column(dialect: Dialect, table: Table, column: Column) -> str:
     return f"ALTER TABLE {table.name} ADD COLUMN {named} {TYPES[dialect][column.type]}"
 
 
-def merge(dialect: Dialect, table: Table, loaded: str, file: Path) -> str:
+class Staged(NamedTuple):
+    """One file of a load: the table, with the columns that the file has, the name of the table that the file
+    is put into first, and whether its rows are to go.
+    """
+
+    table: Table
+    file: Path
+    stage: str
+    is_gone: bool
+
+    @property
+    def columns(self) -> Mapping[str, ColumnType]:
+        """What the file has."""
+        return {column.name: column.type for column in self.table.columns}
+
+    def statement(self, dialect: Dialect, loaded: str, holds: str) -> str:
+        """What a load does with the rows of `loaded`, where `holds` is true."""
+        return (remove if self.is_gone else merge)(dialect, self.table, loaded, self.file, holds)
+
+
+def staged(load_id: str, files: Mapping[Table, Path], gone: Mapping[Table, Path]) -> list[Staged]:
+    """The files of a load in the order in which they count: rows may come back under the keys of others."""
+    checked_id(load_id)
+    going = [
+        Staged(keys_of(table), file, f"{table.name}__{load_id}_gone", is_gone=True)
+        for table, file in gone.items()
+    ]
+    return going + [
+        Staged(table, file, f"{table.name}__{load_id}", is_gone=False) for table, file in files.items()
+    ]
+
+
+def keys_of(table: Table) -> Table:
+    """The table with the columns alone that tell which row it is, and where it lies."""
+    names = {*table.key, table.partition_by}
+    return replace(table, columns=tuple(column for column in table.columns if column.name in names))
+
+
+def merge(dialect: Dialect, table: Table, loaded: str, file: Path, holds: str = "TRUE") -> str:
     """Add the rows of `loaded` whose keys are not in the table yet; of several with one key, one.
 
     `file` is what was loaded. A row's key says when it was, so only that part of the table is looked at.
     """
     columns, key = ", ".join(table.names), ", ".join(table.key)
-    same = " AND ".join(f"there.{name} = loaded.{name}" for name in table.key)
     values = ", ".join(f"loaded.{name}" for name in table.names)
     return f"""MERGE INTO {table.name} AS there
 USING (
     SELECT {columns}
     FROM {loaded}
-    WHERE TRUE
+    WHERE {holds}
     QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {key}) = 1
 ) AS loaded
-ON {same}{_within(dialect, table, file)}
+ON {_same(table.key)}{_within(dialect, table, file)}
 WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"""
+
+
+def remove(dialect: Dialect, table: Table, loaded: str, file: Path, holds: str = "TRUE") -> str:
+    """Take the rows out of the table whose keys stand in `loaded`."""
+    return f"""MERGE INTO {table.name} AS there
+USING (
+    SELECT DISTINCT {", ".join(table.key)}
+    FROM {loaded}
+    WHERE {holds}
+) AS loaded
+ON {_same(table.key)}{_within(dialect, table, file)}
+WHEN MATCHED THEN DELETE"""
+
+
+def _same(key: Iterable[str]) -> str:
+    return " AND ".join(f"there.{name} = loaded.{name}" for name in key)
 
 
 def _within(dialect: Dialect, table: Table, file: Path) -> str:

@@ -29,14 +29,19 @@ SEED = 3
 pytestmark = pytest.mark.timeout(400)  # a dozen commands each
 
 
-@pytest.fixture
-def nexus(tmp_path: Path) -> Nexus:
-    """Give a folder in which the journey is worked off: five sources, traits, memberships, all states."""
-    file, settings = tmp_path / "journey.jsonl", tmp_path / "nexus.yaml"
+def journey(nexus: Nexus) -> None:
+    """Work off the journey: five sources, traits, memberships, all states."""
+    file, settings = nexus.folder / "journey.jsonl", nexus.folder / "nexus.yaml"
     arguments = ["--journey", "--seed", str(SEED), "--timestamps", "--to", str(file), "--quiet"]
     assert main([*arguments, "--settings", str(settings)]) == 0
-    nexus = Nexus(tmp_path, {"NEXUS_WAREHOUSE__EVERY_S": 0.2})
     nexus.ok("run", "--until-end", "--source", file, "--as", "record")
+
+
+@pytest.fixture
+def nexus(tmp_path: Path) -> Nexus:
+    """Give a folder in which the journey is worked off."""
+    nexus = Nexus(tmp_path, {"NEXUS_WAREHOUSE__EVERY_S": 0.2})
+    journey(nexus)
     return nexus
 
 

@@ -40,6 +40,8 @@ def run(*words: str) -> tuple[str, ...]:
 KAFKA = {"NEXUS_KAFKA__BOOTSTRAP_SERVERS": f"{LOOPBACK}:9"}
 REDIS = {"NEXUS_REDIS__URL": f"redis://{LOOPBACK}:9/0"}
 
+SNOWFLAKE = "engine: snowflake, snowflake: {account: a, user: u, database: d"
+
 WRONG = {
     # the file
     "unknown name in the file": Wrong("namespac", file="namespac: acme"),
@@ -110,6 +112,32 @@ WRONG = {
         "socket_timeout", file=f"redis: {{url: 'redis://{LOOPBACK}:9', options: {{socket_timeout: soon}}}}"
     ),
     "an option of Redis that is a list": Wrong("redis.options", file="redis: {options: {retry: [1]}}"),
+    # the warehouse
+    "an engine that there is not": Wrong("warehouse.engine", file="warehouse: {engine: redshift}"),
+    "BigQuery without a project": Wrong(
+        "needs bigquery.project, whose dataset", environment={"NEXUS_WAREHOUSE__ENGINE": "bigquery"}
+    ),
+    "BigQuery that was not chosen": Wrong(
+        "set engine to bigquery", environment={"NEXUS_WAREHOUSE__BIGQUERY__PROJECT": "acme"}
+    ),
+    "a dataset that is a statement": Wrong(
+        "warehouse.bigquery.dataset: must be of letters",
+        file="warehouse: {engine: bigquery, bigquery: {project: acme, dataset: 'a; DROP TABLE b'}}",
+    ),
+    "an emulator without a scheme": Wrong(
+        "warehouse.bigquery.endpoint: must be like http://",
+        file="warehouse: {engine: bigquery, bigquery: {project: acme, endpoint: 'localhost:9050'}}",
+    ),
+    "Snowflake without an account": Wrong(
+        "needs snowflake.account", environment={"NEXUS_WAREHOUSE__ENGINE": "snowflake"}
+    ),
+    "Snowflake without a key": Wrong(
+        "needs snowflake.private_key_file", file=f"warehouse: {{{SNOWFLAKE}}}}}"
+    ),
+    "a passphrase without a key": Wrong(
+        "set snowflake.private_key_file",
+        file=f"warehouse: {{{SNOWFLAKE}, endpoint: 'http://a:1', private_key_passphrase: {CANARY}}}}}",
+    ),
     # Kafka
     "an unknown option of librdkafka": Wrong(
         "no.such", run(), environment={**KAFKA, "NEXUS_KAFKA__NO_SUCH": 1}
@@ -418,11 +446,22 @@ def test_secrets_print_as_stars() -> None:
         "NEXUS_KAFKA__SSL_KEY_PEM": CANARY,
         "NEXUS_KAFKA__SASL_OAUTHBEARER_CLIENT_SECRET": CANARY,
         "NEXUS_KAFKA__SASL_OAUTHBEARER_CONFIG": CANARY,
+        "NEXUS_WAREHOUSE__ENGINE": "none",
+        "NEXUS_WAREHOUSE__SNOWFLAKE__PRIVATE_KEY_FILE": "key.p8",
+        "NEXUS_WAREHOUSE__SNOWFLAKE__PRIVATE_KEY_PASSPHRASE": CANARY,
     }
     settings = load(secrets)
     assert CANARY not in str(settings.shown())
     assert CANARY not in repr(settings)
     assert settings.shown()["redis"]["url"] == "redis://***@host/0"
+
+
+def test_where_a_load_costs_messages_wait_longer() -> None:
+    """Without a setting 5 s, in the cloud 60; with one as it says."""
+    bigquery = {"NEXUS_WAREHOUSE__ENGINE": "bigquery", "NEXUS_WAREHOUSE__BIGQUERY__PROJECT": "acme"}
+    assert load({}).warehouse.waits_s == 5
+    assert load(bigquery).warehouse.waits_s == 60
+    assert load({**bigquery, "NEXUS_WAREHOUSE__EVERY_S": "7"}).warehouse.waits_s == 7
 
 
 def test_a_wrong_secret_is_not_quoted() -> None:

@@ -39,7 +39,7 @@ class FinalTables:
         self.engine, self.answer = engine, answer
         self._resolution = Resolution(reference)
         self._resolution.answer(0)
-        self._told = list(self._mentions(reference.facts.mentions))
+        self._told = list(self._mentions(self._resolution.facts.mentions))
 
     def agree(self, now_ms: int) -> None:
         """Assert that persons, groups, participants and views are as the reference would have them."""
@@ -53,7 +53,7 @@ class FinalTables:
         for mention in mentions:
             keys = map(resolution.keyring.key, mention.identifiers)
             set_key = resolution.words.erasures.living_set(keys, mention.position)
-            link = resolution._link(mention)
+            link = resolution.link(mention)
             anchor = resolution.anchor(link, entity_of)
             if anchor is not None and set_key is not None:
                 inside = (resolution.names[key] for key in link)

@@ -17,25 +17,27 @@ from sqlglot.errors import SqlglotError
 
 from schemas.tables import Column, ColumnType, Table, tables
 from sinks.warehouse.arrow import write_parquet
-from sinks.warehouse.engine import Dialect
-from sinks.warehouse.statements import TYPES, add_column, create_table, merge
+from sinks.warehouse.engine import PLACEHOLDER, Dialect
+from sinks.warehouse.snowflake import LEFT
+from sinks.warehouse.statements import TYPES, add_column, create_table, keys_of, merge, remove
+from sinks.warehouse.tabled import ERASURES, HOLDS, RELEASE, look, make, move, naming, take
 from tests.resolver.scribe import Asked, asked
 
 # Whoever needs another one looks it up in the vendor's manual, and adds it.
 FUNCTIONS: Final[Mapping[Dialect, str]] = {
     "bigquery": """
-        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT DENSE_RANK GREATEST JSON_VALUE LAG LEAD LEAST
-        LENGTH LOWER MAX MIN MOD RANK REGEXP_CONTAINS ROW_NUMBER STRING_AGG SUBSTR SUM TIMESTAMP_MILLIS
-        TIMESTAMP_TRUNC TO_HEX UNIX_MILLIS
+        ANY_VALUE BYTE_LENGTH CAST CHAR_LENGTH COALESCE COUNT CURRENT_TIMESTAMP DENSE_RANK GREATEST JSON_VALUE
+        LAG LEAD LEAST LENGTH LOWER MAX MIN MOD RANK REGEXP_CONTAINS ROW_NUMBER STRING_AGG SUBSTR SUM
+        TIMESTAMP_MILLIS TIMESTAMP_TRUNC TO_HEX UNIX_MILLIS
     """,
     "snowflake": """
-        CAST COALESCE COUNT DATE_PART DATE_TRUNC DENSE_RANK GREATEST HEX_ENCODE JSON_EXTRACT_PATH_TEXT LAG
-        LEAD LEAST LENGTH LISTAGG LOWER MAX MIN MIN_BY MOD OCTET_LENGTH RANK REGEXP_LIKE ROW_NUMBER SUBSTR
-        SUM TO_TIMESTAMP_NTZ
+        CAST COALESCE COUNT CURRENT_SCHEMA CURRENT_TIMESTAMP DATEADD DATE_PART DATE_TRUNC DENSE_RANK GREATEST
+        HEX_ENCODE JSON_EXTRACT_PATH_TEXT LAG LEAD LEAST LENGTH LISTAGG LOWER MAX MIN MIN_BY MOD OCTET_LENGTH
+        RANK REGEXP_LIKE ROW_NUMBER SUBSTR SUM TO_TIMESTAMP_NTZ
     """,
 }
 _TYPES: Final = "NUMBER TIMESTAMP_NTZ"
-_WORDS: Final = "ALL AND AS BY FROM GROUP IN INSERT NOT ON OR OVER THEN USING VALUES WHEN"
+_WORDS: Final = "ALL AND AS BY EXISTS FROM GROUP IN INSERT JOIN NOT ON OR OVER THEN USING VALUES WHEN"
 _STATEMENTS: Final = (
     *(exp.Select, exp.Union, exp.Create, exp.Alter, exp.Drop, exp.Insert, exp.Merge, exp.Update, exp.Delete),
     *(exp.Transaction, exp.Commit),
@@ -49,9 +51,17 @@ def statements(dialect: Dialect, folder: Path) -> list[str]:
     """All of them, in an order in which they can run: tables, what a load says, the resolution."""
     made = [table for table in tables().values() if table.layer != "view"]
     stages = [create_table(dialect, table).replace(table.name, f"{table.name}__x", 1) for table in made]
-    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table)) for table in made]
+    merges = [merge(dialect, table, f"{table.name}__x", _file(folder, table), HOLDS) for table in made]
+    removals = [
+        remove(dialect, keys_of(table), f"{table.name}__x", _file(folder, table), HOLDS) for table in made
+    ]
     added = add_column(dialect, made[0], Column("nexus_added", "instant", "Of a later version."))
-    ours = [*(create_table(dialect, table) for table in made), added, *stages, *merges]
+    created = [create_table(dialect, table) for table in made]
+    log = [make(dialect), look(dialect), take(dialect), move(dialect), RELEASE, ERASURES]
+    log.append(f"SELECT said.source FROM nexus_events AS said{naming(dialect, 2)}")
+    if dialect == "snowflake":
+        log.append(LEFT)
+    ours = [_bound(dialect, one) for one in (*created, added, *stages, *log, *merges, *removals)]
     return ours + [_written(dialect, one) for one in asked(dialect)]
 
 
@@ -59,6 +69,11 @@ def _written(dialect: Dialect, asked: Asked) -> str:
     if isinstance(asked, str):
         return asked
     return create_table(dialect, asked) if isinstance(asked, Table) else _small(dialect, *asked)
+
+
+def _bound(dialect: Dialect, statement: str) -> str:
+    """With the parameters as the engine writes them."""
+    return PLACEHOLDER.sub(r"@\1" if dialect == "bigquery" else "?", statement)
 
 
 def _file(folder: Path, table: Table) -> Path:

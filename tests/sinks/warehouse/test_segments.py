@@ -14,19 +14,14 @@ import pytest
 
 from schemas.erasures import Erasures
 from schemas.errors import SinkUnavailable, StartRefused
-from schemas.identifiers import Keyring
-from schemas.log_rows import LogRows, Row, Rows
-from schemas.operations import Operation
+from schemas.log_rows import Row
 from schemas.tables import LOG, tables
 from sinks.segments import sync_folder
 from sinks.warehouse import segments
-from sinks.warehouse.promise import Load, Step
 from sinks.warehouse.segments import SegmentedEventLog
-from tests.resolver.profile_histories import an_event
-from tests.schemas.messages import message
+from tests.sinks.warehouse.loads import KEYRING, erasure_of, expected, load_at
 from tests.sinks.warehouse.reading import in_order, manifest, read, read_all
 
-KEYRING = Keyring("acme")
 POINTS = ("segment", "manifest", "together")
 
 
@@ -45,31 +40,9 @@ def log(folder: Path) -> Iterator[SegmentedEventLog]:
     found.close()
 
 
-def rows_at(offset: int, erasures: Erasures | None = None) -> Rows:
-    """The rows of one event, another one at each offset."""
-    rows: Rows = {}
-    events = [an_event(Random(offset))]
-    LogRows(KEYRING, erasures or Erasures(KEYRING)).add_events(rows, message(b"", offset=offset), events)
-    return rows
-
-
-def load_at(offset: int) -> Load:
-    """A load of the event at an offset."""
-    return Load(rows_at(offset), (Step("events", 0, offset or None, offset + 1),), {"events": "id"})
-
-
 def events_in(folder: Path) -> list[Row]:
     """The rows of nexus_events."""
     return read(folder, tables()["nexus_events"])
-
-
-def expected(count: int, erasures: Erasures | None = None) -> Rows:
-    """The rows of the first events together."""
-    rows: Rows = {}
-    for offset in range(count):
-        for table, listed in rows_at(offset, erasures).items():
-            rows.setdefault(table, []).extend(listed)
-    return rows
 
 
 def agree(folder: Path, count: int, erasures: Erasures | None = None) -> None:
@@ -97,29 +70,6 @@ def test_rows_come_back(log: SegmentedEventLog, folder: Path) -> None:
     standing = log.open()
     assert standing is not None
     assert (standing.offsets, standing.topics) == ({("events", 0): 20}, {"events": "id"})
-
-
-def test_a_load_twice_is_one(log: SegmentedEventLog, folder: Path) -> None:
-    """A load that is sent again, as after a lost answer, is in, and once."""
-    assert log.load(load_at(0))
-    assert log.load(load_at(0))
-    assert len(events_in(folder)) == 1
-
-
-def test_a_load_from_elsewhere_changes_nothing(log: SegmentedEventLog, folder: Path) -> None:
-    """A load that expects other offsets than there are is refused."""
-    assert log.load(load_at(0))
-    assert not log.load(load_at(7))
-    assert len(events_in(folder)) == 1
-
-
-def test_one_process_has_the_log(log: SegmentedEventLog, folder: Path) -> None:
-    """Another one is refused until the first lets go."""
-    other = SegmentedEventLog(folder, KEYRING)
-    assert other.open() is None
-    log.close()
-    assert other.open() is not None
-    other.close()
 
 
 def test_segments_are_put_together(log: SegmentedEventLog, folder: Path) -> None:
@@ -195,21 +145,16 @@ def test_an_erasure_leaves_nothing(seed: int, folder: Path) -> None:
     """After an erasure the log is what it would be had it been known first, in every file on disk, and the
     erasure is known to whoever opens it next. The seed is the test's parameter.
     """
-    draw, erasures = Random(seed), Erasures(KEYRING)
+    draw = Random(seed)
     log = SegmentedEventLog(folder, KEYRING)
     log.open()
     for offset in range(20):
         log.load(load_at(offset))
         if draw.random() < 0.5:
             log.tidy()
-    victims = [draw.choice(expected(20)["nexus_person_identifiers"]) for _ in range(2)]
-    keys = {row[tables()["nexus_person_identifiers"].place("identifier_key")] for row in victims}
-    erase = Operation("erase", "person", "acme", "0" * 32, "bo", "", (), tuple(sorted(keys)))
-    came = message(b"", topic="control", offset=0, timestamp_ms=1_000_000 + draw.randrange(12_000))
-    erasures.learn(keys, erase.position(came.timestamp_ms))
-    rows: Rows = {}
-    LogRows(KEYRING, erasures).add_operation(rows, came, erase)
-    assert log.load(Load(rows, (Step("control", 0, None, 1),), erased=erasures.positions))
+    load = erasure_of(draw, 20)
+    erasures = Erasures(KEYRING, dict(load.erased))
+    assert log.load(load)
     agree(folder, 20, erasures)
     known = {one.name for one in manifest(folder).segments}
     assert {path.name for path in (folder / "segments").iterdir()} == known
@@ -219,7 +164,7 @@ def test_an_erasure_leaves_nothing(seed: int, folder: Path) -> None:
     log.close()
 
 
-def in_a_process(work: Callable[[Path, str, int], None], *arguments: object) -> int:
+def in_a_process(work: Callable[..., None], *arguments: object) -> int:
     """Run it in a process of its own; the exit code."""
     process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
     process.start()
