@@ -23,8 +23,22 @@ def event_log(settings: Settings, keyring: Keyring, step: Callable[[str], None])
         return SegmentedEventLog(settings.data / settings.namespace / "events", keyring, step)
     from sinks.warehouse.tabled import TabledEventLog
 
+    _refuse_what_cannot_connect(settings)
     lease_s = 120 + 2 * settings.warehouse.waits_s  # whoever is at work loads more often than that
     return TabledEventLog(lambda: connect(settings), keyring, lease_s, step)
+
+
+def _refuse_what_cannot_connect(settings: Settings) -> None:
+    """Raise SettingsError for what needs no network to be seen: a warehouse that is away is waited for."""
+    if settings.warehouse_engine == "bigquery":
+        connect(settings).close()  # it only looks for its credentials
+        return
+    from sinks.warehouse.snowflake import connector
+
+    connector()
+    file = settings.warehouse.snowflake.private_key_file
+    if file is not None and not file.is_file():
+        raise SettingsError(f"warehouse.snowflake.private_key_file: there is no file {file}")
 
 
 def connect(settings: Settings) -> Engine:

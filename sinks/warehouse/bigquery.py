@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
-from schemas.errors import NexusError, SettingsError, SinkUnavailable, TerminalError
+from schemas.errors import NexusError, SettingsError, SinkUnavailable
 from schemas.tables import ColumnType, Table
 from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import (
@@ -125,8 +125,7 @@ class BigQuery:
             statements.insert(0, first)
         for part in parts:
             self._stage(part)
-        with _staying(f"load {load_id}"):
-            self.together(statements)
+        self.together(statements)
         with _translated(f"drop the stages of load {load_id}"):
             for part in parts:
                 self.client.delete_table(self._named(part.stage), not_found_ok=True, **self._limits)
@@ -289,21 +288,6 @@ def _translated(what: str) -> Iterator[None]:
         raise SinkUnavailable(f"cannot {what}: {type(error).__name__}") from None
     except RefreshError:
         raise failed(what, "the credentials are refused: log in again", is_passing=False) from None
-
-
-@contextlib.contextmanager
-def _staying(what: str) -> Iterator[None]:
-    """All tables were there a moment ago. One that is not is a stage which another process has dropped, after
-    the same load.
-    """
-    from google.api_core.exceptions import NotFound
-
-    try:
-        yield
-    except TerminalError as error:
-        if isinstance(error.__context__, NotFound):
-            raise SinkUnavailable(f"cannot {what}: a table of it is gone") from None
-        raise
 
 
 def _error_of(error: Any, what: str) -> NexusError:

@@ -64,10 +64,10 @@ class Snowflake:
         """
         self._schema, self._patience_s = f"{database}.{schema}", patience_s
         self._is_swept = False
-        connector = _connector()
+        client = connector()
         what = f"connect to Snowflake for {self._schema}"
         with _translated(what), _keyed(what):
-            self._connection = connector.connect(
+            self._connection = client.connect(
                 database=database,
                 schema=schema,
                 paramstyle="qmark",
@@ -183,7 +183,8 @@ class Snowflake:
             yield cursor
 
 
-def _connector() -> Any:
+def connector() -> Any:
+    """The vendor's client, told not to log statements. Raises SettingsError where it is not installed."""
     try:
         import snowflake.connector
     except ImportError as error:

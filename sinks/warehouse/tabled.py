@@ -30,7 +30,7 @@ from typing import Final
 
 from schemas.erased_rows import IDENTIFIERS, TELLING, Ended, without_erased
 from schemas.erasures import Erasures
-from schemas.errors import NexusError, StartRefused, TransientError
+from schemas.errors import NexusError, StartRefused, TerminalError, TransientError
 from schemas.identifiers import Keyring
 from schemas.log_rows import Row, Rows, add_transition, milliseconds
 from schemas.tables import LOG, ColumnType, Table, tables
@@ -245,7 +245,11 @@ class TabledEventLog:
             if is_in is not None or head.holder != self._holder:
                 return bool(is_in)
             signature = uuid.uuid4().hex
-            self._load(engine, head, load, signature)
+            try:
+                self._load(engine, head, load, signature)
+            except TerminalError:
+                if _Head.read(engine, self._namespace).number == head.number:
+                    raise  # else somebody else made the same load meanwhile, and cleared it away
             head = self._head = _Head.read(engine, self._namespace)
             return head.load_id == signature or bool(standing_of(load, head.offsets))
 

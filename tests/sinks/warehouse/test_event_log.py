@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from schemas.erasures import Erasures
-from schemas.errors import SinkUnavailable, StartRefused, TransientError
+from schemas.errors import SinkUnavailable, StartRefused, TerminalError, TransientError
 from schemas.identifiers import Keyring
 from schemas.log_rows import Row, Rows, add_transition
 from schemas.tables import LOG, tables
@@ -257,6 +257,34 @@ def test_two_at_once_load_each_event_once(connect_duckdb: Connect) -> None:
     for archive in archives:
         archive.join(100)
     assert home.offsets_of_events() == list(range(30))
+
+
+def test_a_load_that_another_process_made_and_cleared_away_is_in(
+    connect_duckdb: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the warehouse has against tables that are gone meanwhile is no fault of this load."""
+    home = in_tables(connect_duckdb, lease_s=0.0)
+    first, _ = home.opened()
+    load = DuckDB.load
+
+    def overtaken(*_: object) -> None:
+        monkeypatch.setattr(DuckDB, "load", load)
+        second, _ = home.opened()
+        assert second.load(load_at(0))
+        raise TerminalError("cannot run MERGE: there is no such table")
+
+    monkeypatch.setattr(DuckDB, "load", overtaken)
+    assert first.load(load_at(0))
+    assert home.offsets_of_events() == [0]
+    monkeypatch.setattr(DuckDB, "load", failing)
+    log, _ = home.opened()
+    with pytest.raises(TerminalError):
+        log.load(load_at(1))
+
+
+def failing(*_: object) -> None:
+    """A load that the warehouse refuses."""
+    raise TerminalError("cannot run MERGE")
 
 
 def killed_at(file: Path, point: str) -> None:

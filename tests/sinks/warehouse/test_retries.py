@@ -113,6 +113,47 @@ def test_a_load_job_that_is_known_is_not_sent_again(
     assert names(engine) == ["a"]
 
 
+@pytest.mark.services
+def test_of_two_transactions_at_once_the_second_is_tried_again(
+    connect_bigquery: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BigQuery ends it with an error that another try has not."""
+    from google.api_core.exceptions import BadRequest
+
+    engine = connect_bigquery()
+    assert isinstance(engine, BigQuery)
+    engine.create([BOXES])
+    files = {BOXES: file_of(tmp_path, [box("a")])}
+
+    def abort(*_given: object, **_more: object) -> None:
+        raise BadRequest(
+            "Transaction is aborted due to concurrent update against table nexus.nexus.nexus_boxes"
+        )
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.client, "query", abort)
+        with pytest.raises(SinkUnavailable):
+            engine.load("first", files)
+    engine.load("first", files)
+    assert names(engine) == ["a"]
+
+
+@pytest.mark.services
+def test_snowflake_is_rid_of_what_was_given_up(connect_snowflake: Connect, tmp_path: Path) -> None:
+    """The next connection's load drops the stages of loads that nobody finished, and no table of others. (To
+    the emulator every table is old.)
+    """
+    connect_snowflake().create([BOXES])
+    left, others = f"nexus_boxes__{'0a' * 16}", "nexus_boxes__dbt_tmp"
+    for name in (left, f"{left}_gone", others):
+        connect_snowflake().execute(f"CREATE TABLE {name} (a INT)")
+    engine = connect_snowflake()
+    engine.load("first", {BOXES: file_of(tmp_path, [box("a")])})
+    there = {name.lower() for (name,) in engine.rows("SELECT table_name FROM information_schema.tables")}
+    assert there >= {others, "nexus_boxes"}
+    assert there.isdisjoint({left, f"{left}_gone"})
+
+
 def test_a_warehouse_that_is_away_is_waited_for() -> None:
     """Nobody listens: after the limit for a request it is a SinkUnavailable."""
     nobody = free_port()
