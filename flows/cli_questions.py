@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -11,7 +12,9 @@ import click
 
 from flows.command import as_json, common, json_line, of_something, result, say, settings_of
 from flows.progress import progress
+from schemas.errors import BadMessage
 from schemas.identifiers import ENTITY_TYPES, EntityType
+from schemas.instants import format_instant, parse_instant
 
 if TYPE_CHECKING:
     from flows.client import Absence, Nexus
@@ -26,23 +29,44 @@ _LIMIT = click.option(
 )
 
 
+class _Instant(click.ParamType[str]):
+    """An instant that has been: RFC 3339, or a day, which is its beginning in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """RFC 3339, in UTC."""
+        try:
+            at_ms = parse_instant(value if "T" in value.upper() else f"{value}T00:00:00Z", "time")
+        except BadMessage:
+            self.fail(f"{value!r} is no time: write 2026-01-05T10:00:00Z, or 2026-01-05", param, ctx)
+        if at_ms > time.time() * 1000:
+            self.fail(f"{value!r} has not been yet", param, ctx)
+        return format_instant(at_ms)
+
+
 @click.command()
 @click.argument("entity_type", type=click.Choice(ENTITY_TYPES))
 @click.argument("identifier", metavar="TYPE=VALUE|ID")
+@click.option("--as-of", "at", type=_Instant(), metavar="TIME", help="What the event log knew by then.")
 @as_json
 @common
-def lookup(entity_type: EntityType, identifier: str, is_json: bool, **given: Any) -> None:
-    """Show whose an identifier is now.
+def lookup(entity_type: EntityType, identifier: str, at: str | None, is_json: bool, **given: Any) -> None:
+    """Show whose an identifier is now, or was.
 
     With all other identifiers of that person or group. The value may be written as people write it:
     Ada@ACME.example finds ada@acme.example. An id does as well, be it a former one. Exit code 1: it is
     nobody's. No event names it, it is blocked or erased, or it is shared by so many that it was
     quarantined: then the entities of its partners are shown.
 
+    With --as-of it is the answer to all that had come in by that time, with traits, memberships and the
+    states as they were then, under the rules of today. It is computed from the event log.
+
     \b
     Examples:
       nexus lookup person email=ada@acme.example
       nexus lookup group domain=acme.example --json
+      nexus lookup person email=ada@acme.example --as-of 2026-01-05T10:00:00Z
       nexus lookup person per_0123456789abcdef0123456789abcdef
     """
     from flows.client import key_of_id
@@ -51,6 +75,9 @@ def lookup(entity_type: EntityType, identifier: str, is_json: bool, **given: Any
     identifier_type, equals, value = identifier.partition("=")
     if not equals:
         key_of_id(entity_type, identifier)  # wrong usage is told before anything is opened
+    if at is not None:
+        _look_back(entity_type, identifier, at, is_json, given)
+        return
     with _client(given) as client:
         found = client.lookup(entity_type, identifier_type, value) if equals else client.entity(identifier)
         absence = client.absence(entity_type, identifier) if found is None else None
@@ -59,15 +86,34 @@ def lookup(entity_type: EntityType, identifier: str, is_json: bool, **given: Any
     _show(is_json, lambda: entity_as_json(found), lambda: entity_for_people(found))
 
 
-def _absent(entity_type: EntityType, named: str, absence: "Absence | None", is_json: bool) -> NoReturn:
+def _look_back(entity_type: EntityType, named: str, at: str, is_json: bool, given: dict[str, Any]) -> None:
+    from flows.timelines import known_as_json, known_for_people
+
+    with _client(given) as client:
+        found = client.as_of(entity_type, named, at)
+    profile = found.then.profile
+    if profile is None:
+        _absent(entity_type, named, found.absence, is_json, at)
+    _show(
+        is_json,
+        lambda: {"as_of": at, **known_as_json(profile)},
+        lambda: chain([f"as of {at}"], known_for_people(found.then, profile)),
+    )
+
+
+def _absent(
+    entity_type: EntityType, named: str, absence: "Absence | None", is_json: bool, at: str | None = None
+) -> NoReturn:
     """Say why nobody has an identifier; nobody is no error, and no success."""
     from flows.explaining import absence_as_json, absence_for_people
 
     identifier_type, equals, _ = named.partition("=")
     if is_json:
-        result({"entity_type": entity_type, "entity_id": None, **absence_as_json(absence)})
+        by = {} if at is None else {"as_of": at}
+        result({**by, "entity_type": entity_type, "entity_id": None, **absence_as_json(absence)})
     if absence is None or absence.state == "unnamed":
-        _nobody(f"no {entity_type} has this {identifier_type if equals else 'id'}")
+        what = f"this {identifier_type if equals else 'id'}"
+        _nobody(f"no {entity_type} has {what}" if at is None else f"no {entity_type} had {what} by {at}")
     if absence.state == "by rule":
         _nobody(f"this {identifier_type} is blocked ({absence.rule}): it names nobody, whoever sends it")
     if not is_json:
@@ -145,27 +191,44 @@ def history(entity_id: str, is_json: bool, **given: Any) -> None:
     show_default=True,
     help="How many identifiers are read at most, and of a group how many links of persons.",
 )
+@click.option(
+    "--events",
+    type=click.IntRange(min=1),
+    default=1_000,
+    show_default=True,
+    help="How many events are read at most from the event log, the newest.",
+)
+@click.option("--recent", is_flag=True, help="Only the events that the store remembers.")
 @as_json
 @common
-def timeline(named: tuple[str, ...], is_text: bool, limit: int, is_json: bool, **given: Any) -> None:
+def timeline(
+    named: tuple[str, ...],
+    is_text: bool,
+    limit: int,
+    events: int,
+    recent: bool,
+    is_json: bool,
+    **given: Any,
+) -> None:
     """Show one person or company on a page.
 
     Identifiers, traits with their source, memberships and current states; then what happened, in the
-    order of time: changes of states, of memberships and of identity. By any identifier, or by an id, be
-    it a former one. Lines with colours on a terminal, one JSON object elsewhere. Exit code 1: it is
-    nobody's; what its id has been through is shown.
+    order of time: events, changes of states, of memberships and of identity. Events are those of the
+    event log, the newest --events of them; without a log, those that the store remembers. By any
+    identifier, or by an id, be it a former one. Lines with colours on a terminal, one JSON object
+    elsewhere. Exit code 1: it is nobody's; what its id has been through is shown.
 
     \b
     Examples:
       nexus timeline per_0123456789abcdef0123456789abcdef
-      nexus timeline person email=ada@acme.example
+      nexus timeline person email=ada@acme.example --events 10000
       nexus timeline group domain=acme.example --json | jq .states
     """
     from flows.timelines import timeline_as_json, timeline_for_people
 
     entity_type, name = _one(named)
     with _client(given) as client:
-        found = client.timeline(entity_type, name, limit)
+        found = client.timeline(entity_type, name, limit, None if recent else events)
     is_json = is_json or not (is_text or sys.stdout.isatty())
     _show(is_json, lambda: timeline_as_json(found), lambda: timeline_for_people(found))
     raise click.exceptions.Exit(1 if found.profile is None else 0)

@@ -14,6 +14,7 @@
             print(name, timeline[-1].state_value, timeline[-1].state_exited_at)
         for event in nexus.timeline("person", "email=ada@acme.example").recent.events:
             print(event.occurred_at, event.event_name, event.roles)
+        before = nexus.as_of("person", "email=ada@acme.example", "2026-01-05T10:00:00Z").then.profile
 
 Reads only. Each call sees whole batches, never half of one; what takes several reads (`why`, `timeline`,
 `quarantine`, `export`) may see different batches in each.
@@ -25,19 +26,22 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, NamedTuple, Self, cast
 
+from flows.asking import asked_log, events_of
 from flows.settings import Settings
 from flows.sorting import sorted_rows
 from flows.wiring import Wiring
+from resolver.excerpt import Then, known_then
 from resolver.explain import LIMIT, Glued, Outside, Why, glued, why
 from resolver.judge import Edge
 from resolver.keys import Keys
 from resolver.neighbours import RedisNeighbours
+from resolver.packing import quarantine_reason
 from resolver.store import NO_EVENTS, Change, Entity, RecentEvents, StoredProfile
-from schemas.errors import BadValue, SettingsError
+from schemas.errors import BadMessage, BadValue, SettingsError
 from schemas.events import parse_position
 from schemas.identifiers import EntityType, Identifier, parse_entity_id
 from schemas.identifiers import entity_id as make_entity_id
-from schemas.instants import format_instant
+from schemas.instants import format_instant, parse_instant
 from schemas.rules import Rules
 from schemas.transitions import NamedIdentifier, QuarantineReason
 
@@ -115,7 +119,7 @@ class Timeline:
 
     `profile` is None for an identifier that is nobody's now: `history` says why. `names` are of the groups
     and persons that its memberships are of, by id. `recent` are the last events in which it took part itself,
-    as many as the store keeps (`recent_events` in the settings).
+    by the event log or, without one, as many as the store keeps (`recent_events` in the settings).
     """
 
     entity_type: EntityType
@@ -123,6 +127,16 @@ class Timeline:
     history: History
     names: Mapping[str, NamedIdentifier]
     recent: RecentEvents = NO_EVENTS
+
+
+class Known(NamedTuple):
+    """Somebody as the event log knew them by an instant (RFC 3339). `then.profile` is None for an identifier
+    that was nobody's: `absence` says why.
+    """
+
+    as_of: str
+    then: Timeline
+    absence: Absence | None
 
 
 class Taken(NamedTuple):
@@ -232,8 +246,14 @@ class Nexus:
             if cursor == 0:
                 return
 
-    def timeline(self, entity_type: EntityType, named: str, limit: int = 1_000) -> Timeline:
-        """A person or group with all that is known and all that is remembered, named as for `profile`."""
+    def timeline(
+        self, entity_type: EntityType, named: str, limit: int = 1_000, events: int | None = 1_000
+    ) -> Timeline:
+        """A person or group with all that is known and all that is remembered, named as for `profile`.
+
+        `events`: so many of the event log are read at most, the newest; None: only those that the store
+        remembers.
+        """
         asked = self._asked(entity_type, named)
         entity_id = make_entity_id(entity_type, asked.key)
         if asked.rule is not None:
@@ -246,7 +266,32 @@ class Nexus:
         keys = {parse_entity_id(one)[1]: one for one in ids}
         names = {keys[key]: name for key, name in self._graph.names(list(keys)).items()}
         recent = self._parts.store.recent_events(asked.key, limit)
+        if events is not None:
+            recent = events_of(self._parts, self._graph, found, recent, events)
         return Timeline(entity_type, found, self.history(found.entity.entity_id), names, recent)
+
+    def as_of(self, entity_type: EntityType, named: str, at: str) -> Known:
+        """A person or group as the event log knew them by an instant (RFC 3339), named as for `profile`, with
+        all that had come in by then, under the rules of today; timed states are as of then.
+
+        Raises SettingsError where there is no event log, TooLarge for who hangs together with too many.
+        """
+        until_ms, asked = _instant(at), self._asked(entity_type, named, is_now=False)
+        entity_id = make_entity_id(entity_type, asked.key)
+        if asked.rule is not None:
+            absence = Absence("by rule", asked.rule)
+            return Known(at, Timeline(entity_type, None, History(entity_id, None, ()), {}), absence)
+        with asked_log(self._parts) as log:
+            if log is None:
+                raise SettingsError("there is no event log that knows what was: set warehouse.engine")
+            one = asked.identifier(entity_type) or asked.key
+            found = known_then(log, self._parts.keyring, self._parts.store.rules, one, until_ms)
+        names = {
+            one: NamedIdentifier(type=each.identifier_type, value=each.identifier_value)
+            for one, each in found.names.items()
+        }
+        then = Timeline(entity_type, found.profile, History(entity_id, None, ()), names)
+        return Known(at, then, None if found.state == "in" else Absence(found.state, None, _reason(found)))
 
     # what happened to an id
 
@@ -395,8 +440,10 @@ class Nexus:
         except BadValue as error:
             raise SettingsError(f"{identifier_type}: the value {error.reason}") from None
 
-    def _asked(self, entity_type: EntityType, named: str) -> "_Asked":
-        """What `TYPE=VALUE` names, or an id: the identifier that the id is made from."""
+    def _asked(self, entity_type: EntityType, named: str, *, is_now: bool = True) -> "_Asked":
+        """What `TYPE=VALUE` names, or an id: the identifier that the id is made from. `is_now`: by the key
+        that it goes by today.
+        """
         identifier_type, equals, value = named.partition("=")
         if not equals:
             return _Asked(key_of_id(entity_type, named), None, None)
@@ -404,7 +451,7 @@ class Nexus:
         name = NamedIdentifier(type=asked.identifier_type, value=asked.identifier_value)
         rule = self.rules.blocked(asked)
         key = self._parts.keyring.key(asked)
-        return _Asked(key if rule is not None else self._graph.living(key), name, rule)
+        return _Asked(key if rule is not None or not is_now else self._graph.living(key), name, rule)
 
 
 class _Asked(NamedTuple):
@@ -413,6 +460,24 @@ class _Asked(NamedTuple):
     key: bytes
     name: NamedIdentifier | None
     rule: str | None
+
+    def identifier(self, entity_type: EntityType) -> Identifier | None:
+        """The identifier, if it was named."""
+        return None if self.name is None else Identifier(entity_type, self.name.type, self.name.value)
+
+
+def _instant(at: str) -> int:
+    try:
+        return parse_instant(at, "as_of")
+    except BadMessage as error:
+        raise SettingsError(str(error)) from None
+
+
+def _reason(then: Then) -> QuarantineReason | None:
+    if then.excess is None:
+        return None
+    limit = then.excess.limit
+    return quarantine_reason(limit.partner_type, limit.most, then.excess.position)
 
 
 def key_of_id(entity_type: EntityType, entity_id: str) -> bytes:

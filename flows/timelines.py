@@ -106,18 +106,23 @@ def timeline_for_people(found: Timeline) -> Iterator[str]:
     if found.profile is None:
         yield from _nobody(found)
         return
-    entity = found.profile.entity
-    first, *others = entity_for_people(replace(entity, members=tuple(sorted(entity.members)[:_MOST_ROWS])))
-    yield click.style(first, bold=True)
-    yield from map(harmless, others)
-    yield from _section("Traits", found.profile.traits, _trait)
-    title = "Groups" if found.entity_type == "person" else "Persons"
-    yield from _section(title, found.profile.memberships, lambda one: f"  {_other(found, one)}{_term(one)}")
-    now = [(name, line[-1]) for name, line in found.profile.timelines.items() if _is_current(line[-1])]
-    yield from _section("States", now, lambda one: _row(one[0], _value(one[1]), _since(one[1])))
+    yield from known_for_people(found, found.profile)
     yield from _course(found)
     if not (found.profile.is_complete and found.recent.is_whole):
         yield "  Not all of it was read: there is more (--limit)."
+
+
+def known_for_people(found: Timeline, profile: StoredProfile) -> Iterator[str]:
+    """What is known of somebody, as lines."""
+    entity = profile.entity
+    first, *others = entity_for_people(replace(entity, members=tuple(sorted(entity.members)[:_MOST_ROWS])))
+    yield click.style(first, bold=True)
+    yield from map(harmless, others)
+    yield from _section("Traits", profile.traits, _trait)
+    title = "Groups" if found.entity_type == "person" else "Persons"
+    yield from _section(title, profile.memberships, lambda one: f"  {_other(found, one)}{_term(one)}")
+    now = [(name, line[-1]) for name, line in profile.timelines.items() if _is_current(line[-1])]
+    yield from _section("States", now, lambda one: _row(one[0], _value(one[1]), _since(one[1])))
 
 
 def _nobody(found: Timeline) -> Iterator[str]:
@@ -149,7 +154,12 @@ def _course(found: Timeline) -> Iterator[str]:
 
 
 def _only_the_last(found: Timeline) -> Iterator[str]:
-    if not found.recent.is_complete:
+    if found.recent.is_by_log:
+        most = f"of events the last {found.recent.kept:,} (--events shows more)"
+        yield f"  ({'all events' if found.recent.is_complete else most}, by the event log)"
+    elif found.recent.is_complete and found.recent.kept:
+        yield "  (all events, as the store remembers them)"
+    elif not found.recent.is_complete:
         yield f"  (of events the store remembers the last {found.recent.kept})"
     if not found.history.is_complete:
         yield "  (of changes of its identity the store remembers the last 20)"
@@ -205,17 +215,25 @@ def timeline_as_json(found: Timeline) -> dict[str, Any]:
         asked = {"entity_type": found.entity_type, "entity_id": None, "asked": found.history.entity_id}
         return {**asked, **absence, "timeline": course}
     return {
-        **entity_as_json(found.profile.entity),
-        "traits": [one.model_dump() for one in found.profile.traits],
-        "memberships": [membership_as_json(one) for one in found.profile.memberships],
+        **known_as_json(found.profile),
+        "timeline": course,
+        "events_by": "event log" if found.recent.is_by_log else "store",
+        "is_complete": all(part.is_complete for part in (found.profile, found.history, found.recent)),
+    }
+
+
+def known_as_json(profile: StoredProfile) -> dict[str, Any]:
+    """What is known of somebody, as one object."""
+    return {
+        **entity_as_json(profile.entity),
+        "traits": [one.model_dump() for one in profile.traits],
+        "memberships": [membership_as_json(one) for one in profile.memberships],
         "states": [
             {"state_name": name, **one.model_dump(exclude={"state_exited_at"})}
-            for name, timeline in found.profile.timelines.items()
+            for name, timeline in profile.timelines.items()
             for one in timeline
             if _is_current(one)
         ],
-        "timeline": course,
-        "is_complete": all(part.is_complete for part in (found.profile, found.history, found.recent)),
     }
 
 

@@ -18,18 +18,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Final, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from resolver.authoritative import Engine, statement
 from resolver.facts import Facts, Mention
-from resolver.profiles import Origin
+from resolver.profiles import NOTHING, Origin
 from resolver.reconcile import LogInWarehouse, Warehouse
-from resolver.reference import Answer, Reference, Resolution
-from resolver.store import Command
-from resolver.words import words
+from resolver.reference import Answer, Excess, Reference, Resolution
+from resolver.store import Belonging, Command, Cursor, Entity, Member, StoredProfile
+from resolver.words import Words, words
 from schemas.errors import TooLarge
-from schemas.events import Event, EventKey
-from schemas.identifiers import Identifier, Keyring
+from schemas.events import Event, EventKey, log_position
+from schemas.identifiers import Identifier, Keyring, parse_entity_id
 from schemas.log_rows import milliseconds
 from schemas.rules import Rules
 from schemas.synonyms import synonyms
@@ -192,6 +193,10 @@ class Excerpt:
                         found.update(there)
         return found
 
+    def resolution(self) -> Resolution:
+        """How it came to the first answer."""
+        return self._resolution(self._variants[0].links)
+
     def placed(self) -> list[Placed]:
         """Who is who, in each of the answers that are wanted, of those of whom everything is known."""
         return [self._placed(self._resolution(one.links)) for one in self._variants]
@@ -212,6 +217,73 @@ class Excerpt:
     def _commands(self) -> Iterable[Command]:
         """What operators said; what was retracted is left out already."""
         return (one for one in self._words.commands if one.event is None)
+
+
+class Then(NamedTuple):
+    """What was known of an identifier by some instant. `excess`: of one that was quarantined, why. `names`
+    are of the groups and persons that memberships are of, by id.
+    """
+
+    state: Literal["in", "quarantined", "blocked", "erased", "unnamed"]
+    profile: StoredProfile | None = None
+    excess: Excess | None = None
+    names: Mapping[str, Identifier] = MappingProxyType({})
+
+
+def known_then(
+    log: AskedLog, keyring: Keyring, rules: Rules, asked: Identifier | bytes, until_ms: int, most: int = MOST
+) -> Then:
+    """The answer of the log as of then: of everything that had come in, under these rules.
+
+    `asked`: who goes by an identifier then, or the key that an id is made from, which answers `erased` for
+    ever. Raises TooLarge.
+    """
+    commands = commands_until(log.commands(), until_ms)
+    said = words(keyring, commands)
+    key = _key(said, asked, until_ms)
+    if key is None:
+        return Then("erased")
+    log.bound(until_ms, said.retracted)
+    excerpt = Excerpt(log, keyring, rules, commands, until_ms, most=most)
+    excerpt.widen([key])
+    (placed,) = excerpt.placed()
+    if key not in placed:
+        return _outside(excerpt.resolution(), key)
+    name = placed[key][1]
+    members = {other: named for other, (named, home) in placed.items() if home == name}
+    excerpt.tell(members)
+    (answer,) = excerpt.answers(until_ms)
+    resolution = excerpt.resolution()
+    entity = Entity(
+        placed[key][0].entity_type,
+        name,
+        len(members),
+        min(resolution.age[other] for other in members),
+        tuple(Member(one.identifier_type, one.identifier_value, other) for other, one in members.items()),
+    )
+    memberships = sorted(
+        (Belonging(*about, *term) for about, term in answer.memberships.items() if name in about[:2]),
+        key=lambda one: (one.group_id, one.person_id, one.role or ""),
+    )
+    profile = answer.profiles.get(name, NOTHING)
+    found = StoredProfile(entity, profile, tuple(memberships), True, Cursor(0, 0), until_ms)
+    others = {other for one in memberships for other in one[:2]}
+    return Then("in", found, None, {one: resolution.names[parse_entity_id(one)[1]] for one in others})
+
+
+def _key(said: Words, asked: Identifier | bytes, until_ms: int) -> bytes | None:
+    """The key that is meant; None where it is erased."""
+    if isinstance(asked, bytes):
+        return None if asked in said.erasures.positions else asked
+    behind_all = log_position(until_ms + 1, "", "")
+    return said.erasures.living(said.keyring.key(asked), behind_all)
+
+
+def _outside(resolution: Resolution, key: bytes) -> Then:
+    if key in resolution.blocked:
+        return Then("blocked")
+    excess = resolution.quarantined.get(key)
+    return Then("unnamed") if excess is None else Then("quarantined", excess=excess)
 
 
 def commands_until(commands: Iterable[Command], until_ms: int | None) -> list[Command]:

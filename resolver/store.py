@@ -304,11 +304,14 @@ class RecentEvent(NamedTuple):
 
 
 class RecentEvents(NamedTuple):
-    """The last events of an entity, oldest first, `kept` at most; `is_whole` if all its links were read."""
+    """The last events of an entity, oldest first, `kept` at most; `is_whole` if all its links were read.
+    `is_by_log`: those of the whole event log, and not only those that the store remembers.
+    """
 
     events: tuple[RecentEvent, ...] = ()
     kept: int = 0
     is_whole: bool = True
+    is_by_log: bool = False
 
     @property
     def is_complete(self) -> bool:

@@ -1,5 +1,6 @@
 """An event log in a warehouse, to ask the authoritative resolution about."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from resolver.store import Command
 from resolver.words import words
 from schemas.events import Event, Message
 from schemas.identifiers import ENTITY_TYPES, Identifier
-from schemas.log_rows import LogRows, Rows
+from schemas.log_rows import LogRows, Row, Rows
 from schemas.rules import Limit, Rules
 from schemas.tables import FINAL, LOG, RESOLVED
 from sinks.warehouse.engine import Engine
@@ -34,6 +35,7 @@ class EventLog:
         for offset, event in enumerate(events):
             message = Message("t", 0, offset, offset + 1, event.ingested_at_ms, None)
             maker.add_events(rows, message, [event])
+        rows["nexus_operator_events"] = [_row(*one) for one in enumerate(self.commands)]
         for table in LOG:
             columns = {column.name: column.type for column in table.columns}
             self.engine.replace(table.name, columns, rows.get(table.name, ()))
@@ -153,3 +155,11 @@ def ms_of(instant: datetime) -> int:
 def _until(instant: datetime | None, is_open: bool) -> int | None:
     """When something ended. Snowflake's emulator sends 1970 for an instant that is missing."""
     return None if is_open or instant is None else ms_of(instant)
+
+
+def _row(offset: int, one: Command) -> Row:
+    event = {} if one.event is None else one.event._asdict()
+    keys = {"keys": [key.hex() for key in one.keys], "blocked": [key.hex() for key in one.blocked]}
+    operation = {**keys, **event}
+    said = (one.kind, one.entity_type, json.dumps(operation), "who", None)
+    return ("control", 0, offset, int.from_bytes(one.position[:6], "big"), one.position, f"{offset}", *said)

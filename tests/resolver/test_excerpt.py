@@ -8,13 +8,14 @@ from random import Random
 
 import pytest
 
-from resolver.excerpt import AskedLog, Excerpt, commands_until
+from resolver.excerpt import AskedLog, Excerpt, Then, commands_until, known_then
+from resolver.profiles import NOTHING
 from resolver.reference import Answer, Reference
 from resolver.store import Command, Cut
 from resolver.words import words
 from schemas.errors import TooLarge
 from schemas.events import Event, log_position
-from schemas.identifiers import Identifier
+from schemas.identifiers import Identifier, identifier
 from schemas.rules import Rules
 from schemas.tables import LOG
 from sinks.warehouse.duckdb import DuckDB
@@ -70,36 +71,27 @@ def reference(rules: Rules, events: Sequence[Event], commands: Sequence[Command]
     return learned.answer(until_ms)
 
 
-def asked(
-    warehouse: Opened, rules: Rules, commands: Sequence[Command], key: bytes, until_ms: int
-) -> tuple[Excerpt, Answer]:
+def asked(warehouse: Opened, rules: Rules, one: Identifier | bytes, until_ms: int) -> Then:
     """What the log says of one identifier."""
-    known = commands_until(commands, until_ms)
     with contextlib.closing(AskedLog(warehouse)) as log:
-        log.bound(until_ms, words(KEYRING, known).retracted)
-        excerpt = Excerpt(log, KEYRING, rules, known, until_ms)
-        excerpt.widen([key])
-        (placed,) = excerpt.placed()
-        name = placed[key][1] if key in placed else None
-        excerpt.tell(other for other, (_, home) in placed.items() if home == name)
-        (answer,) = excerpt.answers(until_ms)
-    return excerpt, answer
+        return known_then(log, KEYRING, rules, one, until_ms)
 
 
-def is_the_same(one: Answer, other: Answer, identifier: Identifier, key: bytes) -> None:
-    """Assert that two answers say the same of an identifier."""
-    name = one.entity_of.get(identifier)
-    assert other.entity_of.get(identifier) == name
-    assert one.quarantined.get(key) == other.quarantined.get(key)
-    assert (key in one.blocked) == (key in other.blocked)
-    if name is not None:
-        assert one.entities[name] == other.entities[name]
-        assert one.profiles.get(name) == other.profiles.get(name)
-        assert _of(one, name) == _of(other, name)
-
-
-def _of(answer: Answer, name: str) -> object:
-    return {key: one for key, one in answer.memberships.items() if name in key[:2]}
+def is_the_same(expected: Answer, found: Then, one: Identifier, key: bytes) -> None:
+    """Assert that what was found of an identifier is what an answer says."""
+    name = expected.entity_of.get(one)
+    assert found.excess == expected.quarantined.get(key)
+    assert (found.state == "blocked") == (key in expected.blocked)
+    assert (found.state == "in") == (name is not None)
+    if name is None or found.profile is None:
+        return
+    entity = found.profile.entity
+    members = {(one.identifier_type, one.identifier_value) for one in expected.entities[name]}
+    assert (entity.entity_id, entity.size) == (name, len(members))
+    assert {one[:2] for one in entity.members} == members
+    assert found.profile.profile == expected.profiles.get(name, NOTHING)
+    memberships = {key: one for key, one in expected.memberships.items() if name in key[:2]}
+    assert {one[:3]: one[3:] for one in found.profile.memberships} == memberships
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -112,21 +104,31 @@ def test_random_histories_at_several_instants(warehouse: Opened, seed: int) -> N
     erasures = words(KEYRING, commands).erasures
     for until_ms in (FIRST_MS + S * draw.randrange(12), FIRST_MS + 99 * S):
         expected = reference(rules, events, commands, until_ms)
-        named = {
-            one for each in events for participant in each.participants for one in participant.identifiers
-        }
-        for identifier in draw.sample(sorted(named, key=str), min(len(named), 6)):
-            key = erasures.living(KEYRING.key(identifier), log_position(until_ms, "\U0010ffff", ""))
-            if key is not None:
-                _, found = asked(warehouse, rules, commands, key, until_ms)
-                is_the_same(expected, found, identifier, key)
+        participants = [participant for each in events for participant in each.participants]
+        named = {one for participant in participants for one in participant.identifiers}
+        for one in draw.sample(sorted(named, key=str), min(len(named), 6)):
+            found = asked(warehouse, rules, one, until_ms)
+            key = erasures.living(KEYRING.key(one), log_position(until_ms + 1, "", ""))
+            if key is None:
+                assert found == Then("erased")
+            else:
+                is_the_same(expected, found, one, key)
+
+
+def test_before_the_first_event_nobody_was_known(warehouse: Opened) -> None:
+    """Neither by a name nor by an id; a millisecond later there is somebody."""
+    EventLog(warehouse.engine, Rules()).write([event(7, ("user_id=a",), ms=7)])
+    one, key = identifier("person", "user_id", "a"), key_of("user_id=a")
+    assert asked(warehouse, Rules(), one, 6) == asked(warehouse, Rules(), key, 6) == Then("unnamed")
+    assert asked(warehouse, Rules(), key, 7) == asked(warehouse, Rules(), one, 7)
+    assert asked(warehouse, Rules(), key, 7).state == "in"
 
 
 def test_nothing_is_left_behind(warehouse: Opened) -> None:
     """Whoever asks makes tables of another name than the resolution, and takes them away again."""
     EventLog(warehouse.engine, Rules()).write([event(1, ("user_id=a", "user_id=b"))])
     before = tables(warehouse)
-    asked(warehouse, Rules(), (), key_of("user_id=a"), 5)
+    asked(warehouse, Rules(), key_of("user_id=a"), 5)
     assert tables(warehouse) == before
 
 
@@ -139,9 +141,12 @@ def test_only_what_hangs_together_is_read(warehouse: Opened) -> None:
     """A value that ten thousand share and that is quarantined leads to none of them."""
     shared = [event(n, (f"user_id=u{n}", "anonymous_id=kiosk")) for n in range(10_000)]
     EventLog(warehouse.engine, Rules()).write(shared)
-    excerpt, answer = asked(warehouse, Rules(), (), key_of("user_id=u7"), 20_000)
+    with contextlib.closing(AskedLog(warehouse)) as log:
+        log.bound(None, ())
+        excerpt = Excerpt(log, KEYRING, Rules(), ())
+        excerpt.widen([key_of("user_id=u7")])
     assert set(excerpt.read) == {*map(key_of, ("user_id=u7", "anonymous_id=kiosk", "previous_id=u7"))}
-    assert key_of("anonymous_id=kiosk") in answer.quarantined
+    assert key_of("anonymous_id=kiosk") in excerpt.resolution().quarantined
 
 
 def test_there_is_a_bound(warehouse: Opened) -> None:

@@ -3,7 +3,6 @@
 The warehouse is DuckDB in memory; its event log holds what a test's history held.
 """
 
-import json
 import os
 import random
 from collections.abc import Callable
@@ -16,8 +15,6 @@ from resolver.reconcile import SOURCE, Busy, Extent, Kind, Reconciliation, Repor
 from resolver.store import Batch, Command, Cut
 from schemas.errors import StartRefused
 from schemas.events import Event, log_position
-from schemas.log_rows import Row
-from schemas.tables import tables
 from schemas.transitions import EntitiesMerged, TraitChanged
 from sinks.warehouse.duckdb import DuckDB
 from tests.resolver.event_log import EventLog
@@ -44,9 +41,6 @@ class World(Kept):
         meanwhile()
         commands = sorted(self.pair.reference.commands, key=lambda one: one.position)
         self.log.write(self.all, commands)
-        table = tables()["nexus_operator_events"]
-        columns = {column.name: column.type for column in table.columns}
-        self.engine.replace(table.name, columns, [_row(*one) for one in enumerate(commands)])
         assert isinstance(cut.offsets, dict)
         cut.offsets["t", 0] = count  # the log counts events, and the store may have missed some
 
@@ -66,14 +60,6 @@ class World(Kept):
         assert (report.drift, report.busy, report.repaired, report.pending) == ({}, 0, 0, 0)
         assert self.pair.told[told:] == []
         self.pair.agree()
-
-
-def _row(offset: int, one: Command) -> Row:
-    event = {} if one.event is None else one.event._asdict()
-    keys = {"keys": [key.hex() for key in one.keys], "blocked": [key.hex() for key in one.blocked]}
-    operation = {**keys, **event}
-    said = (one.kind, one.entity_type, json.dumps(operation), "who", None)
-    return ("control", 0, offset, int.from_bytes(one.position[:6], "big"), one.position, f"{offset}", *said)
 
 
 def a_world(client: "redis.Redis", draw: random.Random) -> World:

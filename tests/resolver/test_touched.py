@@ -15,14 +15,14 @@ from resolver.store import Command, Cursor, Cut
 from resolver.touched import Touched
 from schemas.events import Event
 from schemas.rules import Rules
-from schemas.tables import FINAL, KEPT, RESOLVED, tables
+from schemas.tables import FINAL, KEPT, RESOLVED
 from sinks.warehouse.duckdb import DuckDB
 from tests.resolver.event_log import EventLog
 from tests.resolver.histories import KEYRING, Pair, Said
 from tests.resolver.profile_histories import STATED, Tick, a_history
 from tests.resolver.test_authoritative import _command, _elsewhere
 from tests.resolver.test_facts import said, who
-from tests.resolver.test_reconcile import DRIFTS, World, _row, a_small_world, unlogged, unread
+from tests.resolver.test_reconcile import DRIFTS, World, a_small_world, unlogged, unread
 from tests.resolver.test_repair import replay
 
 _WORLDS: Final = 20
@@ -48,9 +48,6 @@ class Answered:
         """Make the tables; whether a part was enough."""
         rules = self.log.rules
         self.log.write(events, commands)
-        table = tables()["nexus_operator_events"]
-        columns = {column.name: column.type for column in table.columns}
-        self.engine.replace(table.name, columns, [_row(*one) for one in enumerate(commands)])
         offsets = {("t", 0): len(events), ("control", 0): len(commands)}
         cut = Cut(offsets, Cursor(1, 1), now_ms, rules.version)
         since = None if is_whole else self.last.since(cut, ())
