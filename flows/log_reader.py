@@ -91,9 +91,13 @@ class LogReader:
         except BlockingIOError:
             membership.close()
             return False
+        try:
+            for track in self._tracks:
+                track.at = self._resume(track.topic, log_id(track.folder), {0: None}, self._from_beginning)[0]
+        except BaseException:
+            membership.close()  # where to go on is not known: the next try asks again
+            raise
         self._membership = membership
-        for track in self._tracks:
-            track.at = self._resume(track.topic, log_id(track.folder), {0: None}, self._from_beginning)[0]
         return True
 
     def take(self) -> Taken | None:

@@ -105,12 +105,14 @@ def _reach(
         places = look()
         if places and not missing(cut, places):
             return
+        if not places and not any(cut.offsets.values()):
+            raise StoreUnavailable("nothing has come in yet: there is nothing to reconcile")
         if stop.requested:
             raise StoreUnavailable("told to stop while waiting for the event log")
         if time.monotonic() > until:
+            lacks = ", ".join(missing(cut, places)) if places else "everything"
             raise StoreUnavailable(
-                f"the event log is behind the stream on {', '.join(missing(cut, places))}: is `nexus run "
-                "archive` running?"
+                f"the event log is behind the stream on {lacks}: is `nexus run archive` running?"
             )
         stop.wait(every_s)
 

@@ -139,6 +139,14 @@ def test_without_a_warehouse_it_says_what_to_set(nexus: Nexus) -> None:
     assert "warehouse.engine" in done.err
 
 
+def test_before_anything_came_in_it_says_so(tmp_path: Path) -> None:
+    """It does not wait for an event log that nobody has reason to write."""
+    nexus = Nexus(tmp_path)
+    nexus.ok("run", "--until-end")
+    done = nexus.run("reconcile")
+    assert (done.code, "nothing has come in yet" in done.err) == (1, True)
+
+
 def test_an_empty_redis_is_rebuilt(nexus: Nexus) -> None:
     """The same answer comes out of the event log, and the stream goes on where the log ends."""
     before = answer(nexus)

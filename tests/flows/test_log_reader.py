@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from flows.log_reader import CONTROL, TOPIC, LogEnd, LogReader
 from flows.reader import Taken
+from schemas.errors import StoreUnavailable
 from schemas.records import encode_record
 from sinks.segments import SegmentedLog
 
@@ -105,6 +107,25 @@ def test_reading_goes_on_where_the_store_stands(place: Place) -> None:
         assert taken is not None
         assert taken.moves[0].expected == place.offsets[CONTROL]
         assert values(reader.take()) == (TOPIC, [b"2"])
+
+
+def test_who_cannot_ask_where_to_go_on_asks_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read before the store has said from where, and another reader may have the logs meanwhile."""
+    place.append(TOPIC, b"1")
+    place.offsets = {TOPIC: place.logs[TOPIC].end()}
+    place.append(TOPIC, b"2")
+    with closing(place.reader()) as reader, closing(place.reader()) as other:
+        with monkeypatch.context() as away:
+            away.setattr(reader, "_resume", unavailable)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    reader.take()
+        assert values(other.take()) == (TOPIC, [b"2"])
+
+
+def unavailable(*_: object) -> NoReturn:
+    """A store that is away."""
+    raise StoreUnavailable("away")
 
 
 def test_a_refusal_of_one_log_leaves_the_other_alone(place: Place, reader: LogReader) -> None:
