@@ -110,7 +110,7 @@ def test_reading_goes_on_where_the_store_stands(place: Place) -> None:
 
 
 def test_who_cannot_ask_where_to_go_on_asks_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is read before the store has said from where, and another reader may have the logs meanwhile."""
+    """Nothing is read before the store has said from where, and another reader may have the logs."""
     place.append(TOPIC, b"1")
     place.offsets = {TOPIC: place.logs[TOPIC].end()}
     place.append(TOPIC, b"2")
