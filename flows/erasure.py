@@ -127,11 +127,15 @@ class Erasure:
         return Remains(what if is_all else f"{what}, among the oldest: there are more", where, until, naming)
 
     def _in_event_log(self) -> Iterator[Remains]:
-        where = dict(self._parts.places).get("event log")
-        if where is not None:
-            yield Remains("rows of the event log", where, "until the archive has read the erasure")
-            yield Remains("tables of reconcile, if it ran", where, "until its next run")
-        if self._parts.settings.warehouse.is_cloud and where is not None:
+        settings, where = self._parts.settings, dict(self._parts.places).get("event log")
+        if where is None:
+            return
+        yield Remains("rows of the event log", where, "until the archive has read the erasure")
+        tables = settings.data / settings.namespace / "warehouse.duckdb"
+        if settings.warehouse.is_cloud or tables.exists():
+            at = where if settings.warehouse.is_cloud else str(tables)
+            yield Remains("tables of reconcile", at, "until its next run")
+        if settings.warehouse.is_cloud:
             yield Remains("rows that were taken out, in what the warehouse keeps of the past", where, _PAST)
 
     def _in_operations(self) -> Iterator[Remains]:

@@ -183,7 +183,7 @@ class BigQuery:
         """Return when the rows of the file are in the stage. A job that is known already is waited for; where
         it failed, or its stage is gone since, the next one is sent.
         """
-        from google.api_core.exceptions import Conflict
+        from google.api_core.exceptions import Conflict, NotFound
 
         stage = part.stage
         with _translated(f"load into {stage}"):
@@ -195,6 +195,8 @@ class BigQuery:
                 except Conflict:
                     if not self._has_loaded(job_id, stage):
                         continue
+                except NotFound:  # the stage was there: it is the upload, whose answer was lost, that is over
+                    raise SinkUnavailable(f"cannot load into {stage}: the upload was lost") from None
                 return
 
     def _make(self, table: str, columns: Mapping[str, ColumnType], expires: datetime | None = None) -> None:

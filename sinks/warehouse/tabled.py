@@ -169,7 +169,7 @@ class TabledEventLog:
         self._lease_s, self._holder = lease_s, uuid.uuid4().hex
         self._engine: Engine | None = None
         self._head: _Head | None = None
-        self._is_made = False
+        self._is_made = self._had_it = False
         self._next_look = 0.0
 
     # where it stands
@@ -191,7 +191,7 @@ class TabledEventLog:
             if head.holder != self._holder:
                 self._next_look = time.monotonic() + min(self._lease_s / 4, 30.0)
                 return None
-            self._head = head
+            self._head, self._had_it = head, True
             ended = tuple(one for one in _changes(engine, {"entity_erased"}) if isinstance(one, EntityErased))
             return Standing(head.offsets, head.topics, self._erasures(engine).positions, ended)
 
@@ -257,8 +257,8 @@ class TabledEventLog:
         gone, come = self._replaced(engine, load)
         moved: Parameters = {**head.after(load), **self._lease, "number": head.number, "load": signature}
         condition = Condition(move(engine.dialect), HOLDS, moved)
-        with TemporaryDirectory(prefix="nexus-") as name:
-            folder = Path(name)
+        with TemporaryDirectory(prefix="nexus-") as place:
+            folder = Path(place)
             added = {name: [*load.rows.get(name, ()), *come.get(name, ())] for name in tables()}
             files = {table: _written(folder, table, rows) for table, rows in _of_tables(added)}
             going = {table: _keys_written(folder, table, rows) for table, rows in _of_tables(gone)}
@@ -295,7 +295,7 @@ class TabledEventLog:
 
     def close(self) -> None:
         """Let another process have the log."""
-        if self._engine is not None and self._head is not None:
+        if self._engine is not None and self._had_it:
             with contextlib.suppress(NexusError):  # then it is free when the lease has run out
                 self._engine.execute(RELEASE, {"holder": self._holder})
         self._head = None

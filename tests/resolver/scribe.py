@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from resolver.authoritative import Authoritative, statement
+from resolver.touched import Since, Touched
 from schemas.tables import ColumnType, Table
 from tests.resolver.histories import KEYRING, command
 from tests.resolver.profile_histories import STATED
@@ -26,7 +27,7 @@ class Scribe:
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect
         self.statements: list[Asked] = []
-        self._edges = [1, 0]
+        self._edges = [1, 0, 1, 0]
 
     def execute(self, statement: str) -> None:
         self.statements.append(statement)
@@ -53,8 +54,8 @@ class Scribe:
 
 
 def asked(dialect: str) -> list[Asked]:
-    """All that a resolution asks of a warehouse under rules that have everything, and whoever asks about the
-    log, with the tables that questions are put into.
+    """All that a resolution asks of a warehouse under rules that have everything, of all and of a part, and
+    whoever asks about the log, with the tables that questions are put into.
     """
     scribe, rules = Scribe(dialect), STATED["everything at once"]
     scribe.statements += [
@@ -62,9 +63,10 @@ def asked(dialect: str) -> list[Asked]:
         ("nexus_work_wanted_sets", {"set_key": "bytes"}),
         ("nexus_work_bounds", {"until_at": "instant", "most": "int"}),
     ]
-    authoritative = Authoritative(scribe, KEYRING)
-    report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
-    authoritative.describe(rules, now_ms=0)
-    authoritative.publish(report)
-    authoritative.publish_edges()
+    touched = Touched(scribe, rules, Since({("t", 0): 1}, (), 0))
+    for part in (None, touched):
+        authoritative = Authoritative(scribe, KEYRING, part=part)
+        report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
+        authoritative.describe(rules, now_ms=0)
+        authoritative.publish(report)
     return scribe.statements + [statement(dialect, name) for name in _QUESTIONS]

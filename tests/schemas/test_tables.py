@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-from schemas.tables import FINAL, LOG, RESOLVED, VIEWS, page, tables
+from schemas.tables import FINAL, KEPT, LOG, RESOLVED, VIEWS, page, tables
 
 
 def test_names_are_told_apart() -> None:
     """No table is declared twice, and no column of a table."""
-    assert len(tables()) == len((*LOG, *RESOLVED, *FINAL, *VIEWS))
+    assert len(tables()) == len((*LOG, *RESOLVED, *FINAL, *VIEWS, *KEPT))
     for table in tables().values():
         assert len(set(table.names)) == len(table.names), table.name
 

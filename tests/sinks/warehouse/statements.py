@@ -15,6 +15,9 @@ from typing import Final
 from sqlglot import exp, parse_one, tokenize
 from sqlglot.errors import SqlglotError
 
+from resolver.authoritative import statement
+from resolver.reconcile import _IN_STRETCH, _STRETCHES, _WANTED
+from resolver.stream_answer import _STREAM
 from schemas.tables import Column, ColumnType, Table, tables
 from sinks.warehouse.arrow import write_parquet
 from sinks.warehouse.engine import PLACEHOLDER, Dialect
@@ -62,7 +65,33 @@ def statements(dialect: Dialect, folder: Path) -> list[str]:
     if dialect == "snowflake":
         log.append(LEFT)
     ours = [_bound(dialect, one) for one in (*created, added, *stages, *log, *merges, *removals)]
-    return ours + [_written(dialect, one) for one in asked(dialect)]
+    return ours + [_written(dialect, one) for one in asked(dialect)] + _comparing(dialect)
+
+
+def _comparing(dialect: Dialect) -> list[str]:
+    """What reconcile and rebuild ask besides, where a resolution was made."""
+    columns: Mapping[str, Mapping[str, ColumnType]] = {
+        "nexus_stream_identifiers": {"identifier_key": "bytes", "entity_id": "text"},
+        **{f"nexus_stream_{name}": columns for name, columns in _STREAM.items()},
+        "nexus_work_wanted": {"identifier_key": "bytes"},
+        "nexus_work_concerned": {"entity_id": "text"},
+        "nexus_work_stretch": {
+            "topic": "text", "log_partition": "int", "first_offset": "int", "last_offset": "int"
+        },
+    }  # fmt: skip
+    kinds = ("identifiers", "traits", "memberships", "states")
+    names = (
+        "compared",
+        "one_with",
+        "wanted_events",
+        *(f"drift_{kind}" for kind in kinds),
+        "concerned",
+        "entities_of",
+        "everyone",
+    )
+    queries = (query.format(table="nexus_person_traits") for query in (_STRETCHES, _IN_STRETCH, _WANTED))
+    small = (_small(dialect, *table) for table in columns.items())
+    return [*small, *(statement(dialect, name) for name in names), *queries]
 
 
 def _written(dialect: Dialect, asked: Asked) -> str:
