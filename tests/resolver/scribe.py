@@ -58,5 +58,4 @@ def asked(dialect: str) -> list[Asked]:
     report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
     authoritative.describe(rules, now_ms=0)
     authoritative.publish(report)
-    authoritative.publish_edges()
     return scribe.statements

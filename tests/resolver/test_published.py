@@ -36,7 +36,6 @@ def publish(log: EventLog, *events: Event) -> None:
     report = log.authoritative.resolve(log.rules, ())
     log.authoritative.describe(log.rules, NOW_MS)
     log.authoritative.publish(report)
-    log.authoritative.publish_edges()
 
 
 def persons(engine: Engine, *columns: str) -> dict[str, tuple[Any, ...]]:
