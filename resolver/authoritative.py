@@ -164,31 +164,24 @@ class Authoritative:
         """
         self._load_suspended(report)
         _run(self.engine, "lives")
-        self.engine.create(tables()[name] for name in (*_OF_IDENTITY, *_OF_PROFILES))
-        columns = self._widen()
-        statements = {name: self._text(step) for name, step in {**_OF_IDENTITY, **_OF_PROFILES}.items()}
+        statements = self._texts({**_OF_IDENTITY, **_EDGES, **_OF_PROFILES})
+        self.engine.create(tables()[name] for name in statements)
+        columns, dialect = self._widen(), self.engine.dialect
         for entity_type, names in columns.items():
             table = f"nexus_{entity_type}s"
-            statements[table] = spread(self.engine.dialect, statements[table], names)
+            statements[table] = spread(dialect, statements[table], names)
         _run(self.engine, "view_relationships", "view_entity_participants")
-        self.engine.execute(united(self.engine.dialect, self._text("view_entities"), *columns.values()))
+        self.engine.execute(united(dialect, statement(dialect, "view_entities"), *columns.values()))
         self._put(statements)
 
     def publish_identity(self, report: Report) -> None:
-        """The same of what `resolve` found alone."""
+        """The same of who is who alone."""
         self._load_suspended(report)
-        self._publish(_OF_IDENTITY)
+        self.engine.create(tables()[name] for name in _OF_IDENTITY)
+        self._put(self._texts(_OF_IDENTITY))
 
-    def publish_edges(self) -> None:
-        """The same of the edges that `resolve` found: for people who look why two are one."""
-        self._publish(_EDGES)
-
-    def _publish(self, steps: Mapping[str, str]) -> None:
-        self.engine.create(tables()[name] for name in steps)
-        self._put({name: self._text(step) for name, step in steps.items()})
-
-    def _text(self, name: str) -> str:
-        return statement(self.engine.dialect, name)
+    def _texts(self, steps: Mapping[str, str]) -> dict[str, str]:
+        return {table: statement(self.engine.dialect, step) for table, step in steps.items()}
 
     def _load_suspended(self, report: Report) -> None:
         columns = {column.name: column.type for column in tables()["nexus_suspended_links"].columns}

@@ -239,7 +239,8 @@ LOG: Final[tuple[Table, ...]] = (
     Table(
         "nexus_rules",
         "log",
-        "One row for each time that rules were brought into force by an operator event.",
+        "One row for each time that rules were brought into force by an operator event. Those that the store "
+        "began with came by no topic, so they are not here but in the settings of whoever started it.",
         (
             Column("version", "text", "16 hexadecimal digits, the same for the same rules."),
             Column("log_position", "bytes", "Their place in the log order."),

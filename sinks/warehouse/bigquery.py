@@ -84,12 +84,8 @@ class BigQuery:
                     raise other_type(table.name, column.name, there[column.name], wanted)
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> None:
-        """Run a statement, or a script, to its end. A view outlives the request that makes it and names the
-        dataset: so the tables that it reads are named with theirs.
-        """
-        if _IS_VIEW.search(sql):
-            sql = _READ_TABLE.sub(rf"\1 `{self._dataset}.\2`", sql)
-        self._run(sql, parameters)
+        """Run a statement, or a script, to its end."""
+        self._run(qualified(sql, self._dataset), parameters)
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
         """Run a query; its rows page by page."""
@@ -232,6 +228,13 @@ class BigQuery:
             return False
         there = self.client.get_table(self._named(stage), **self._limits).num_rows
         return bool(job.output_rows == there)
+
+
+def qualified(sql: str, dataset: str) -> str:
+    """A statement that makes a view, with the tables that it reads named in full: the view outlives the
+    request, which says where other names are to be looked for.
+    """
+    return _READ_TABLE.sub(rf"\1 `{dataset}.\2`", sql) if _IS_VIEW.search(sql) else sql
 
 
 def _client(project: str, location: str | None, endpoint: str | None) -> bigquery.Client:

@@ -124,7 +124,6 @@ class EventLog:
         report = self.authoritative.resolve(self.rules, self.commands, cut, until_ms)
         self.authoritative.describe(self.rules, now_ms)
         self.authoritative.publish(report)
-        self.authoritative.publish_edges()
         assert self.entity_of() == answer.entity_of
         assert self.aliases() == self.other_names()
         out: dict[bytes, tuple[Limit, bytes] | None] = dict.fromkeys(answer.blocked)

@@ -85,7 +85,6 @@ def told(engine: Engine) -> Engine:
     report = log.authoritative.resolve(log.rules, ())
     log.authoritative.describe(log.rules, 1_780_000_000_000)
     log.authoritative.publish(report)
-    log.authoritative.publish_edges()
     return engine
 
 

@@ -56,7 +56,6 @@ class Answered:
         report = authoritative.resolve(rules, self.said.commands(offsets), offsets)
         authoritative.describe(rules, now_ms)
         authoritative.publish(report)
-        authoritative.publish_edges()
         self.last.keep(cut)
         return since is not None
 

@@ -8,6 +8,7 @@ import pytest
 from sqlglot import exp, parse_one
 
 from schemas.tables import Table, tables
+from sinks.warehouse.bigquery import qualified
 from sinks.warehouse.engine import Dialect
 from sinks.warehouse.statements import create_table
 from tests.conftest import unavailable
@@ -77,6 +78,18 @@ def _named(made: exp.Expr, kind: type[exp.Expr]) -> list[str]:
 def test_what_only_emulators_take_is_refused(dialect: Dialect, statement: str) -> None:
     """The check finds each of the known ways to be wrong on the real warehouse alone."""
     assert ONLY_EMULATORS[statement].lower() in " ".join(objections(statement, dialect)).lower()
+
+
+def test_a_view_in_bigquery_names_tables_in_full(tmp_path: Path) -> None:
+    """It is looked at by requests that know nothing of our dataset; other statements stay as they are."""
+    ours = [statement for statement in statements("bigquery", tmp_path) if "OR REPLACE VIEW" in statement]
+    assert len(ours) == 4
+    for statement in ours:
+        made = parse_one(qualified(statement, "ours.set"), read="bigquery")
+        assert {f"{table.catalog}.{table.db}" for table in made.expression.find_all(exp.Table)} == {
+            "ours.set"
+        }
+    assert qualified("SELECT 1 FROM nexus_events", "ours.set") == "SELECT 1 FROM nexus_events"
 
 
 @pytest.mark.services
