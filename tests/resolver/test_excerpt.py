@@ -8,12 +8,11 @@ from random import Random
 
 import pytest
 
-from resolver.excerpt import AskedLog, Excerpt, Then, commands_until, known_then
+from resolver.excerpt import AskedLog, Excerpt, Then, TooMuch, commands_until, known_then
 from resolver.profiles import NOTHING
 from resolver.reference import Answer, Reference
 from resolver.store import Command, Cut
 from resolver.words import words
-from schemas.errors import TooLarge
 from schemas.events import Event, log_position
 from schemas.identifiers import Identifier, identifier
 from schemas.rules import Rules
@@ -60,7 +59,9 @@ def a_log(draw: Random) -> tuple[Rules, list[Event], list[Command]]:
 def _command(draw: Random, said: Said, number: int) -> Command:
     position = log_position(FIRST_MS + S * draw.randrange(15), "operator", f"o{number:04}")
     keys = tuple(sorted(key_of(each, said.entity_type) for each in said.names))
-    return Command(said.kind, said.entity_type, position, keys)
+    others = ("anonymous_id=a",) if said.kind == "erase" and said.entity_type == "person" else ()
+    blocked = tuple(key_of(each) for each in others if each not in said.names)
+    return Command(said.kind, said.entity_type, position, keys, blocked)
 
 
 def reference(rules: Rules, events: Sequence[Event], commands: Sequence[Command], until_ms: int) -> Answer:
@@ -154,5 +155,5 @@ def test_there_is_a_bound(warehouse: Opened) -> None:
     EventLog(warehouse.engine, Rules()).write(chain(20))
     with contextlib.closing(AskedLog(warehouse)) as log:
         log.bound(None, ())
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooMuch):
             Excerpt(log, KEYRING, Rules(), (), most=5).widen([key_of("user_id=u000000")])
