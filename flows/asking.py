@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from flows.reconcile import FolderWarehouse, warehouse
 from flows.stopping import Stop
 from flows.wiring import Wiring
 from resolver.excerpt import AskedLog
@@ -25,7 +24,10 @@ def asked_log(parts: Wiring) -> Iterator[AskedLog | None]:
     settings = parts.settings
     if settings.warehouse_engine == "none":
         yield None
-    elif settings.warehouse_engine == "duckdb":
+        return
+    from flows.reconcile import FolderWarehouse, warehouse  # what most questions need not wait for
+
+    if settings.warehouse_engine == "duckdb":
         folder = settings.data / settings.namespace / "events"
         # in memory, over the log's files: the DuckDB file beside them is for one process, which reconciles
         with closing(FolderWarehouse(folder, Path(":memory:"), Stop())) as found:

@@ -96,9 +96,7 @@ def _pending(parts: Wiring) -> Check:
     count = parts.store.pending()
     if count == 0:
         return Check("pending", "ok", "nothing waits for what only the log can tell")
-    told = (
-        f"{count} identifiers or rules: only the log can tell what is right for them (`nexus rules pending`)"
-    )
+    told = f"{count} identifiers or rules: only the log can tell what is right for them (`nexus reconcile`)"
     return Check("pending", "warning", told)
 
 

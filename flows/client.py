@@ -274,7 +274,7 @@ class Nexus:
         """A person or group as the event log knew them by an instant (RFC 3339), named as for `profile`, with
         all that had come in by then, under the rules of today; timed states are as of then.
 
-        Raises SettingsError where there is no event log, TooLarge for who hangs together with too many.
+        Raises SettingsError where there is no event log, TooMuch for who hangs together with too many.
         """
         until_ms, asked = _instant(at), self._asked(entity_type, named, is_now=False)
         entity_id = make_entity_id(entity_type, asked.key)

@@ -15,7 +15,7 @@ Of what was read and not widened by, nothing is told: it may have other links.
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from types import MappingProxyType
@@ -28,8 +28,8 @@ from resolver.reconcile import LogInWarehouse, Warehouse
 from resolver.reference import Answer, Excess, Reference, Resolution
 from resolver.store import Belonging, Command, Cursor, Entity, Member, StoredProfile
 from resolver.words import Words, words
-from schemas.errors import TooLarge
-from schemas.events import Event, EventKey, log_position
+from schemas.errors import TerminalError
+from schemas.events import Event, EventKey, log_position, parse_position
 from schemas.identifiers import Identifier, Keyring, parse_entity_id
 from schemas.log_rows import milliseconds
 from schemas.rules import Rules
@@ -42,6 +42,10 @@ _NOWHERE: Final = Origin(0, "", "")
 
 Placed: TypeAlias = Mapping[bytes, tuple[Identifier, str]]
 """The entity id of identifiers, by their keys."""
+
+
+class TooMuch(TerminalError):
+    """More would have to be read than was allowed."""
 
 
 class AskedLog(LogInWarehouse):
@@ -110,7 +114,7 @@ class Excerpt:
     """The answer about some identifiers. `until_ms` and `retracted` are those that the log was bound by.
 
     With `besides`, events, there are two: `answers` gives the one without them, then the one with them.
-    Raises TooLarge for more than `most` identifiers.
+    Raises TooMuch for more than `most` identifiers.
     """
 
     def __init__(
@@ -147,7 +151,9 @@ class Excerpt:
         while wanted:
             self._read |= wanted
             if len(self._read) > self._most:
-                raise TooLarge(tuple(wanted))
+                raise TooMuch(
+                    f"more than {self._most:,} identifiers hang together here: too many for a question"
+                )
             links = {mention for _, mention in self._log.links(wanted)}
             found: set[bytes] = set()
             for variant in self._variants:
@@ -236,7 +242,7 @@ def known_then(
     """The answer of the log as of then: of everything that had come in, under these rules.
 
     `asked`: who goes by an identifier then, or the key that an id is made from, which answers `erased` for
-    ever. Raises TooLarge.
+    ever. Raises TooMuch.
     """
     commands = commands_until(log.commands(), until_ms)
     said = words(keyring, commands)
@@ -287,9 +293,11 @@ def _outside(resolution: Resolution, key: bytes) -> Then:
 
 
 def commands_until(commands: Iterable[Command], until_ms: int | None) -> list[Command]:
-    """What operators had said by an instant. Erasures count whenever they came: what they covered is gone."""
-    return [
-        one
-        for one in commands
-        if one.kind == "erase" or until_ms is None or int.from_bytes(one.position[:6], "big") <= until_ms
-    ]
+    """What operators had said by an instant. What is erased is so at any time: it is gone from the log."""
+    found = []
+    for one in commands:
+        if until_ms is None or parse_position(one.position).ingested_at_ms <= until_ms:
+            found.append(one)
+        elif one.kind == "erase":
+            found.append(replace(one, blocked=()))
+    return found

@@ -39,8 +39,7 @@ class Linker:
     200,000 sets, because visitors come back. Of erased identifiers it knows those that the store has told it
     of (`learn`): the store asks about every other one before it takes a link that names it. It passes over
     retracted events that it was told of (`leave_out`): the store takes no batch that was made without knowing
-    all of them. `recent_events`:
-    how many events a link remembers.
+    all of them. `recent_events`: how many events a link remembers.
     """
 
     def __init__(self, keyring: Keyring, rules: Rules | None = None, recent_events: int = 0) -> None:

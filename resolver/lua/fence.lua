@@ -1,6 +1,6 @@
 -- The fence: a batch that does not begin where Redis stands is refused, and so is one that the outbox has no room for, or
--- that was made under other rules, or without knowing of all retractions. Every key that is written without being read otherwise is read once here, so that a
--- key of a wrong type fails the call before anything is written.
+-- that was made under other rules, or without knowing of all retractions. Every key that is written without being read
+-- otherwise is read once here, so that a key of a wrong type fails the call before anything is written.
 --
 -- `job` tells of a restructuring in bounded calls: 'beside' while the new answer is prepared, 'visible' while nodes are
 -- still to be told of it. Until `hold` (ms) what touches the region is to come again.

@@ -128,7 +128,8 @@ def test_a_person_is_told_on_a_page(told: Path) -> None:
     assert 'address {"city": "Köln"} app, 2026-01-01 10:00' in lines
     assert f"domain=acme.example ({ACME_ID}) as owner since 2026-01-01 10:00" in lines
     assert "seats 3 since 2026-01-03 10:00" in lines
-    happened = lines[lines.index("What happened") + 1 :]
+    which, *happened = lines[lines.index("What happened") + 1 :]
+    assert which == "(all events, by the event log)"
     assert [line[:10] for line in happened] == sorted(line[:10] for line in happened)
     assert happened[0] == "2026-01-01 10:00 seen by app e1"
     assert happened[1].endswith("is in domain=acme.example (" + ACME_ID + ") as owner")

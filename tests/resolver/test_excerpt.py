@@ -8,12 +8,11 @@ from random import Random
 
 import pytest
 
-from resolver.excerpt import AskedLog, Excerpt, Then, commands_until, known_then
+from resolver.excerpt import AskedLog, Excerpt, Then, TooMuch, commands_until, known_then
 from resolver.profiles import NOTHING
 from resolver.reference import Answer, Reference
 from resolver.store import Command, Cut
 from resolver.words import words
-from schemas.errors import TooLarge
 from schemas.events import Event, log_position
 from schemas.identifiers import Identifier, identifier
 from schemas.rules import Rules
@@ -22,7 +21,8 @@ from sinks.warehouse.duckdb import DuckDB
 from sinks.warehouse.engine import Engine
 from tests.resolver.event_log import EventLog
 from tests.resolver.histories import KEYRING, Said, chain, event, key_of
-from tests.resolver.profile_histories import a_history
+from tests.resolver.profile_histories import STATED, a_history, an_event
+from tests.resolver.test_authoritative import engine  # noqa: F401 -- a fixture
 
 FIRST_MS, S = 1_000_000, 1_000
 
@@ -40,9 +40,9 @@ class Opened:
 @pytest.fixture
 def warehouse() -> Iterator[Opened]:
     """Give a DuckDB with the tables of the log."""
-    with contextlib.closing(DuckDB(Path(":memory:"))) as engine:
-        engine.create(LOG)
-        yield Opened(engine)
+    with contextlib.closing(DuckDB(Path(":memory:"))) as opened:
+        opened.create(LOG)
+        yield Opened(opened)
 
 
 def a_log(draw: Random) -> tuple[Rules, list[Event], list[Command]]:
@@ -60,7 +60,9 @@ def a_log(draw: Random) -> tuple[Rules, list[Event], list[Command]]:
 def _command(draw: Random, said: Said, number: int) -> Command:
     position = log_position(FIRST_MS + S * draw.randrange(15), "operator", f"o{number:04}")
     keys = tuple(sorted(key_of(each, said.entity_type) for each in said.names))
-    return Command(said.kind, said.entity_type, position, keys)
+    others = ("anonymous_id=a",) if said.kind == "erase" and said.entity_type == "person" else ()
+    blocked = tuple(key_of(each) for each in others if each not in said.names)
+    return Command(said.kind, said.entity_type, position, keys, blocked)
 
 
 def reference(rules: Rules, events: Sequence[Event], commands: Sequence[Command], until_ms: int) -> Answer:
@@ -154,5 +156,31 @@ def test_there_is_a_bound(warehouse: Opened) -> None:
     EventLog(warehouse.engine, Rules()).write(chain(20))
     with contextlib.closing(AskedLog(warehouse)) as log:
         log.bound(None, ())
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooMuch):
             Excerpt(log, KEYRING, Rules(), (), most=5).widen([key_of("user_id=u000000")])
+
+
+def test_every_engine_gives_the_same(engine: Engine) -> None:  # noqa: F811 -- the fixture
+    """Who somebody was by then, all that came under the key of an event, and the newest events of a set."""
+    draw = Random(5)
+    events = [an_event(draw) for _ in range(30)]
+    rules, warehouse = STATED["everything at once"], Opened(engine)
+    gone, until_ms = events[3].key, FIRST_MS + 8 * S
+    commands = [Command("retract", "person", log_position(FIRST_MS, "operator", "o1"), (), event=gone)]
+    EventLog(engine, rules).write(events, commands)
+    expected = reference(rules, events, commands, until_ms)
+    for value in "abc":
+        one = identifier("person", "user_id", value)
+        is_the_same(expected, asked(warehouse, rules, one, until_ms), one, KEYRING.key(one))
+    with contextlib.closing(AskedLog(warehouse)) as log:
+        assert len(log.copies(gone)) == sum(one.key == gone for one in events)
+        log.bound(None, {gone}, 2)
+        sets = {key for key, _ in log.links([key_of("user_id=a")])}
+        newest = sorted({(one.occurred_at_ms, *one.key) for one in log.newest(sets)})
+    naming = [one for one in events if one.key != gone and key_of("user_id=a") in named_by(one)]
+    assert newest == sorted({(one.occurred_at_ms, *one.key) for one in naming})[-2:]
+
+
+def named_by(one: Event) -> set[bytes]:
+    """The keys of all identifiers of an event."""
+    return {KEYRING.key(each) for participant in one.participants for each in participant.identifiers}

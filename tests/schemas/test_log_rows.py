@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from schemas.erased_rows import without_erased
 from schemas.erasures import Erasures
-from schemas.events import Message, log_position
+from schemas.events import EventKey, Message, log_position
 from schemas.identifiers import Identifier, Keyring
 from schemas.log_rows import LogRows, Row, Rows, add_transition, set_key
 from schemas.operations import Operation
@@ -157,6 +158,17 @@ def test_an_erasure_keeps_its_keys() -> None:
     assert cells(operation_rows(erase), "nexus_operator_events", "operation") == [
         (f'{{"blocked":["{(b"b" * 16).hex()}"],"keys":["{(b"a" * 16).hex()}"]}}',)
     ]
+
+
+def test_a_retraction_names_its_event() -> None:
+    """Source and id, and the keys of what it touched, whoever of these is erased later."""
+    event = EventKey("app", "e1")
+    retract = Operation("retract", "person", "acme", "0" * 32, "bo", "", event=event, touched=(b"a" * 16,))
+    rows = operation_rows(retract)
+    assert cells(rows, "nexus_operator_events", "kind", "operation") == [
+        ("retract", f'{{"event_id":"e1","keys":["{(b"a" * 16).hex()}"],"source":"app"}}')
+    ]
+    assert without_erased(rows, erased(ADA, NOW_MS + 1)) == rows
 
 
 def test_rules_are_rows() -> None:

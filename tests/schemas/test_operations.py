@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import BadMessage
-from schemas.events import Message, parse_position
+from schemas.events import EventKey, Message, parse_position
 from schemas.identifiers import Identifier
 from schemas.operations import MAX_OPERATION_BYTES, Operation, decode_operation, encode_operation
 from schemas.rules import Rules
@@ -29,6 +29,7 @@ OPERATIONS = [
     Operation("unblock", "person", "acme", ID, "eve", "", (ADA,)),
     Operation("release", "group", "acme", ID, "eve", "", (Identifier("group", "domain", "acme.de"),)),
     Operation("erase", "person", "acme", ID, "eve", "her request", (), KEYS[:1], KEYS[1:]),
+    Operation("retract", "person", "acme", ID, "eve", "", event=EventKey("app", "e:1"), touched=KEYS),
 ]
 
 
@@ -58,11 +59,21 @@ def test_what_is_written_is_read(operation: Operation) -> None:
 
 def test_an_erasure_holds_no_value() -> None:
     """It must not keep what it is there to remove: keys in hex, and what people wrote."""
-    fields = json.loads(encode_operation(OPERATIONS[-1]))
+    fields = json.loads(encode_operation(OPERATIONS[5]))
     assert fields.keys() == {
         "operation", "operation_id", "namespace", "who", "why", "entity_type", "erased", "blocked"
     }  # fmt: skip
     assert fields["erased"] == [KEYS[0].hex()]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"source": ""}, {"event_id": "a\nb"}, {"event_id": ...}, {"touched": ["ab"]}]
+)
+def test_a_retraction_names_an_event(wrong: dict[str, Any]) -> None:
+    """Source and id as an event may have them, and whole keys."""
+    fields = {**json.loads(encode_operation(OPERATIONS[6])), **wrong}
+    text = json.dumps({name: value for name, value in fields.items() if value is not ...})
+    assert refused(text.encode()).reason == "schema"
 
 
 def test_its_log_position_is_its_place_among_the_events() -> None:
@@ -90,7 +101,7 @@ def test_values_are_normalised_as_those_of_events() -> None:
 
 def test_keys_count_once_and_are_erased_rather_than_blocked() -> None:
     """However often and where an erasure names a key."""
-    fields = json.loads(encode_operation(OPERATIONS[-1]))
+    fields = json.loads(encode_operation(OPERATIONS[5]))
     fields["erased"] *= 2
     fields["blocked"] = [*fields["erased"], KEYS[1].hex()]
     operation = decode_operation(message(json.dumps(fields).encode()), "acme")
