@@ -22,7 +22,6 @@ from sinks.warehouse.engine import Engine
 from tests.resolver.event_log import EventLog
 from tests.resolver.histories import KEYRING, Said, chain, event, key_of
 from tests.resolver.profile_histories import STATED, a_history, an_event
-from tests.resolver.test_authoritative import engine  # noqa: F401 -- a fixture
 
 FIRST_MS, S = 1_000_000, 1_000
 
@@ -160,7 +159,7 @@ def test_there_is_a_bound(warehouse: Opened) -> None:
             Excerpt(log, KEYRING, Rules(), (), most=5).widen([key_of("user_id=u000000")])
 
 
-def test_every_engine_gives_the_same(engine: Engine) -> None:  # noqa: F811 -- the fixture
+def test_every_engine_gives_the_same(engine: Engine) -> None:
     """Who somebody was by then, all that came under the key of an event, and the newest events of a set."""
     draw = Random(5)
     events = [an_event(draw) for _ in range(30)]

@@ -40,7 +40,7 @@ FUNCTIONS: Final[Mapping[Dialect, str]] = {
     """,
 }
 _TYPES: Final = "NUMBER TIMESTAMP_NTZ"
-_WORDS: Final = "ALL AND AS BY EXISTS FROM GROUP IN INSERT JOIN NOT ON OR OVER THEN USING VALUES WHEN"
+_WORDS: Final = "ALL AND AS BY EXISTS FROM GROUP IN INSERT JOIN NOT ON OR OVER THEN USING VALUES WHEN WHERE"
 _STATEMENTS: Final = (
     *(exp.Select, exp.Union, exp.Create, exp.Alter, exp.Drop, exp.Insert, exp.Merge, exp.Update, exp.Delete),
     *(exp.Transaction, exp.Commit),
