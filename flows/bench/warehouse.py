@@ -6,20 +6,22 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.bench.figures import Figure
 from flows.bench.place import Place
-from resolver.authoritative import Authoritative
+from resolver.authoritative import Authoritative, Cut
+from resolver.touched import Since, Touched
 from schemas.identifiers import Keyring
 from schemas.rules import Rules
 from schemas.tables import LOG
 from sinks.warehouse.duckdb import DuckDB
 
 _UNITS_IN_MB: Final = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+_NEW: Final = 10_000  # events that come after a resolution
 
 # Visitors of three events each, on average: on one of two devices, most of them logged in, some with their
 # address; now and then on a device in a shop. What keys are made of does not matter here, so md5 makes them.
@@ -74,7 +76,9 @@ class Resolved(NamedTuple):
 
 
 def warehouse(place: Place, scale: float) -> Iterator[Figure]:
-    """A million events of visitors (times the scale), a value with a million neighbours, and a chain."""
+    """A million events of visitors (times the scale), a value with a million neighbours, and a chain; for the
+    visitors also how long an incremental resolution takes after some new events.
+    """
     events = max(1_000, int(1_000_000 * scale))
     shapes = {"visitors": (_VISITORS, events), "star": (_STAR, events), "chain": (_CHAIN, events // 10)}
     for name, (query, count) in shapes.items():
@@ -83,6 +87,12 @@ def warehouse(place: Place, scale: float) -> Iterator[Figure]:
             process.submit(_fill, file, query, count).result()
         with _a_process() as process:
             found = process.submit(_resolve, file).result()
+        if name == "visitors":
+            with _a_process() as process:
+                whole, part = process.submit(_again, file, count).result()
+            what = "all tables for people"
+            yield Figure("warehouse", f"{name}: {what}", whole, "s")
+            yield Figure("warehouse", f"{name}: the same after {_NEW:,} new events, incremental", part, "s")
         shutil.rmtree(f"{file}.spilled", ignore_errors=True)
         file.unlink()
         is_judged = name == "visitors" and count == 1_000_000
@@ -105,7 +115,8 @@ def _fill(file: Path, query: str, events: int) -> None:
         engine.execute(_FILL.replace("{events}", query), {"events": events})
 
 
-def _resolve(file: Path) -> Resolved:
+@contextmanager
+def _on(file: Path) -> Iterator[DuckDB]:
     """With the log in a file, and all that is made of it in memory as far as there is room: DuckDB packs what
     it writes to a file, which costs more than half as much again.
     """
@@ -113,8 +124,13 @@ def _resolve(file: Path) -> Resolved:
         engine.execute(f"SET temp_directory = '{file}.spilled'")
         engine.execute("SET memory_limit = '600MB'")  # of the tables; the process needs some beside them
         engine.execute(f"ATTACH '{file}' AS log (READ_ONLY)")
-        for table in ("nexus_person_identifiers", "nexus_group_identifiers"):
-            engine.execute(f"CREATE VIEW {table} AS SELECT * FROM log.{table}")
+        for table in LOG:
+            engine.execute(f"CREATE VIEW {table.name} AS SELECT * FROM log.{table.name}")
+        yield engine
+
+
+def _resolve(file: Path) -> Resolved:
+    with _on(file) as engine:
         authoritative = Authoritative(engine, Keyring("bench"))
         began = time.perf_counter()
         report = authoritative.resolve(Rules(), [])
@@ -122,3 +138,22 @@ def _resolve(file: Path) -> Resolved:
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNITS_IN_MB
     return Resolved(seconds, peak, report.rounds, report.depth)
+
+
+def _again(file: Path, events: int) -> tuple[float, float]:
+    """Seconds for all tables without the last events, and to bring them up to these."""
+    before = {("events", 0): max(0, events - _NEW)}
+    with _on(file) as engine:
+        whole = _tables(Authoritative(engine, Keyring("bench")), before)
+        part = Touched(engine, Rules(), Since(before, (), 0))
+        seconds = _tables(Authoritative(engine, Keyring("bench"), part=part), {("events", 0): events})
+    return whole, seconds
+
+
+def _tables(authoritative: Authoritative, cut: Cut) -> float:
+    began = time.perf_counter()
+    report = authoritative.resolve(Rules(), [], cut)
+    authoritative.describe(Rules(), 0)
+    authoritative.publish_identity(report)
+    authoritative.publish_profiles()
+    return time.perf_counter() - began

@@ -18,7 +18,7 @@ from schemas.rules import Rules
 from schemas.tables import FINAL, KEPT, RESOLVED
 from sinks.warehouse.duckdb import DuckDB
 from tests.resolver.event_log import EventLog
-from tests.resolver.histories import KEYRING, Pair, Said
+from tests.resolver.histories import KEYRING, RULES, Pair, Said, command, event
 from tests.resolver.profile_histories import STATED, Tick, a_history
 from tests.resolver.test_authoritative import _command, _elsewhere
 from tests.resolver.test_facts import said, who
@@ -81,7 +81,7 @@ def _stretch_after_stretch(rules: Rules, draw: random.Random) -> None:
     events: list[Event] = []
     commands: list[Command] = []
     one, other = Answered(rules), Answered(rules)
-    now_ms, parts = 1_000_000, 0
+    now_ms, parts = 2_000, 0
     for stretch in range(_STRETCHES):
         takes_out = stretch == 2
         for world in range(_WORLDS):
@@ -92,13 +92,45 @@ def _stretch_after_stretch(rules: Rules, draw: random.Random) -> None:
                     events += [_elsewhere(each, world) for each in step]
                 elif isinstance(step, Said) and (takes_out or step.kind != "erase"):
                     commands.append(_command(draw, step, world, len(commands)))
-        now_ms += draw.choice([0, 1_000, 3_000])
+        now_ms += draw.choice([0, 2_000, 4_000])
         parts += one.answer(events, commands, now_ms, is_whole=False)
         other.answer(events, commands, now_ms, is_whole=True)
         found, wanted = one.tables(), other.tables()
         for table in MADE:
             assert found[table] == wanted[table], (table, stretch)
     assert parts >= _STRETCHES - 2
+
+
+_TIES: Final = {
+    "a former id that is named": (["user_id=a"], ["previous_id=a"], []),
+    "an id whose former one is known": (["previous_id=a"], ["user_id=a"], []),
+    "one of two that were put together": (
+        ["user_id=a"],
+        ["user_id=b"],
+        [command("together", "user_id=a", "user_id=b", ms=1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("tie", _TIES)
+def test_who_becomes_one_without_an_event_about_both(tie: str) -> None:
+    """One of them is named for the first time; the other was there before, and is in the part as well."""
+    known, new, commands = _TIES[tie]
+    log = Answered(RULES["the defaults"])
+    events = [event(1, known), event(2, ["user_id=somebody else"])]
+    log.answer(events, commands, 0, is_whole=True)
+    assert log.answer([*events, event(3, new)], commands, 0, is_whole=False)
+    assert len(log.tables()["nexus_entity_aliases"]) == 1
+
+
+def test_who_is_released_joins_whom_it_was_named_with() -> None:
+    """Nothing was named since; what operators say of one that was out of the graph concerns its partners."""
+    log = Answered(RULES["the defaults"])
+    events = [event(n, ["anonymous_id=kiosk", f"user_id=u{n}"]) for n in range(3)]
+    log.answer(events, [], 0, is_whole=True)
+    assert log.answer(events, [command("release", "anonymous_id=kiosk", ms=9)], 0, is_whole=False)
+    assert len(log.tables()["nexus_entity_aliases"]) == 3
+    assert log.tables()["nexus_quarantine"] == []
 
 
 # beside the stream

@@ -14,8 +14,8 @@ wanted AS (
     SELECT DISTINCT CASE WHEN person_home IS NULL THEN person_set_key ELSE group_set_key END AS set_key
     FROM spoken
     WHERE
-        (person_home IS NULL AND group_home IS NOT NULL)
-        OR (person_home IS NOT NULL AND group_home IS NULL)
+        COALESCE(person_home, group_home) IS NOT NULL
+        AND NOT (person_home IS NOT NULL AND group_home IS NOT NULL)
 ),
 
 placed AS (

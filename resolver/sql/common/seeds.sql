@@ -22,8 +22,8 @@ synonyms AS (
     FROM come
     INNER JOIN placed ON come.identifier_value = placed.identifier_value
     WHERE
-        (come.identifier_type = 'previous_id' AND placed.identifier_type IN ('user_id', 'anonymous_id'))
-        OR (placed.identifier_type = 'previous_id' AND come.identifier_type IN ('user_id', 'anonymous_id'))
+        come.identifier_type IN ('previous_id', 'user_id', 'anonymous_id')
+        AND placed.identifier_type IN ('previous_id', 'user_id', 'anonymous_id')
 ),
 
 together AS (
