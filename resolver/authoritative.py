@@ -3,7 +3,8 @@
 It is the answer of `reference`, step by step, where the rows are. The statements stand in `sql/`, one a file,
 so that a person can read each, and paste it into the warehouse's console; those that are the same in every
 warehouse in `sql/common/`. They make tables named `nexus_work_...` in the warehouse's own schema, each from
-those before it. Connected components are found in rounds (`_Rounds`), exactly, however long a chain is.
+those before it; the tables that people read are filled in one transaction, after all their rows are deleted.
+Connected components are found in rounds (`_Rounds`), exactly, however long a chain is.
 
 What SQL is not for is decided here, by the functions that the reference uses: which values name nobody
 (`schemas.rules`), what operators said (`words`), and which links of a component are suspended that may not be

@@ -43,7 +43,6 @@ def test_a_column_may_have_any_name(engine: Engine) -> None:
     engine.create([replace(BOXES, columns=(*BOXES.columns, *words))])
     wanted = ", ".join(quoted(engine.dialect, column.name) for column in words)
     assert list(engine.rows(f"SELECT {wanted}, plan AS again FROM nexus_boxes")) == []
-    assert engine.columns("nexus_boxes").keys() >= {column.name for column in words}
 
 
 def test_what_runs_together_is_seen_together(connect: Connect, tmp_path: Path) -> None:
