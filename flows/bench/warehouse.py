@@ -154,6 +154,5 @@ def _tables(authoritative: Authoritative, cut: Cut) -> float:
     began = time.perf_counter()
     report = authoritative.resolve(Rules(), [], cut)
     authoritative.describe(Rules(), 0)
-    authoritative.publish_identity(report)
-    authoritative.publish_profiles()
+    authoritative.publish(report)
     return time.perf_counter() - began
