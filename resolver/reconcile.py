@@ -252,11 +252,8 @@ class Reconciliation:
         authoritative.describe(rules, cut.now_ms)
         self._last.forget()
         authoritative.publish(resolved)
-        report.rounds, report.depth, report.is_incremental = (
-            resolved.rounds,
-            resolved.depth,
-            since is not None,
-        )
+        report.rounds, report.depth = resolved.rounds, resolved.depth
+        report.is_incremental = since is not None
 
     def _read_stream(self, since: Since | None) -> None:
         """The stream's answer, into the warehouse."""
