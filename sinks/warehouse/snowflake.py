@@ -254,9 +254,12 @@ _SESSION_OVER = {390_111, 390_112, 390_113, 390_114, 390_115}
 def _error_of(error: Any, what: str) -> NexusError:
     from snowflake.connector import errors
 
-    is_passing = error.errno in _SESSION_OVER or isinstance(
-        error, errors.OperationalError | errors.InternalError | errors.ServiceUnavailableError
+    of_servers = (
+        *(errors.OperationalError, errors.InternalError, errors.InternalServerError),
+        *(errors.ServiceUnavailableError, errors.BadGatewayError, errors.GatewayTimeoutError),
+        *(errors.RequestTimeoutError, errors.TooManyRequests, errors.OtherHTTPRetryableError),
     )
+    is_passing = error.errno in _SESSION_OVER or isinstance(error, of_servers)
     says = " ".join(str(error.raw_msg or "").split()) if error.errno in _SAYS else ""
     why = says or f"{type(error).__name__} {error.errno}"
     return failed(what, why, is_passing)
