@@ -215,7 +215,7 @@ class Reconciliation:
         authoritative = Authoritative(engine, self._store.keyring)
         resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
-        authoritative.publish(resolved)
+        authoritative.publish(resolved, self._store.clock()[0])
         report.rounds, report.depth = resolved.rounds, resolved.depth
 
     def _read_stream(self) -> None:
