@@ -159,11 +159,12 @@ class Authoritative:
         """Make the tables of profiles: what the log says of the entities that `resolve` found, as of now."""
         _Profiles(self.engine, rules, is_part=self.part is not None).make(now_ms)
 
-    def publish(self, report: Report) -> None:
-        """Let people see what `resolve` and `describe` found: see `schemas.tables`. Whoever asks while it
-        goes on sees all of the answer before, in all tables.
+    def publish(self, report: Report, made_ms: int) -> None:
+        """Let people see what `resolve` and `describe` found, made at this instant: see `schemas.tables`.
+        Whoever asks while it goes on sees all of the answer before, in all tables.
         """
         self._load_suspended(report)
+        self.engine.replace("nexus_work_made", {"made_at": "instant"}, [(made_ms,)])
         _run(self.engine, "lives")
         statements = self._texts({**_OF_IDENTITY, **_EDGES, **_OF_PROFILES})
         self.engine.create(tables()[name] for name in statements)
@@ -483,10 +484,8 @@ class _Profiles:
         _run(self.engine, "homes")
         self._look_outside()
         _run(self.engine, "traits", "memberships", "participants")
-        clock: dict[str, ColumnType] = {"now_ms": "int", "now_at": "instant"}
-        self.engine.replace("nexus_work_now", clock, [(now_ms, now_ms)])
         self._make_base()
-        self._make_timed()
+        self._make_timed(now_ms)
         for entity_type in ENTITY_TYPES:
             for state in self.rules.states_of(entity_type):
                 if state.derived:
@@ -544,7 +543,7 @@ class _Profiles:
         ]
         self.engine.replace("nexus_work_triggers", {**declared, **set_to, **by}, triggers)
 
-    def _make_timed(self) -> None:
+    def _make_timed(self, now_ms: int) -> None:
         timed = [row for state in self.rules.states for row in _timed_rows(state)]
         if not timed:
             self.engine.replace("nexus_work_due", {"entity": "int", "due_ms": "int"}, ())
@@ -560,6 +559,7 @@ class _Profiles:
             "role": "text",
         }
         self.engine.replace("nexus_work_watched", {**of_state, **at}, watched)
+        self.engine.replace("nexus_work_now", {"now_ms": "int"}, [(now_ms,)])
         _run(self.engine, "activity", "runs")
         self._fold("after_steps", "within_steps")
         _run(self.engine, "due")

@@ -251,7 +251,7 @@ class Reconciliation:
         resolved = authoritative.resolve(rules, self._log.commands(cut.offsets), cut.offsets)
         authoritative.describe(rules, cut.now_ms)
         self._last.forget()
-        authoritative.publish(resolved)
+        authoritative.publish(resolved, self._store.clock()[0])
         report.rounds, report.depth = resolved.rounds, resolved.depth
         report.is_incremental = since is not None
 

@@ -323,7 +323,7 @@ def _resolved_traits(entity_type: EntityType) -> Table:
     )
 
 
-_PROCESSED: Final = Column("_processed_at", "instant", "As of when the tables were made.")
+_PROCESSED: Final = Column("_processed_at", "instant", "When the tables were made.")
 _LIFE: Final = (
     Column("traits", "json", "All traits, as one object."),
     Column("primary_source", "text", "The source of its oldest identifier."),

@@ -154,5 +154,5 @@ def _tables(authoritative: Authoritative, cut: Cut) -> float:
     began = time.perf_counter()
     report = authoritative.resolve(Rules(), [], cut)
     authoritative.describe(Rules(), 0)
-    authoritative.publish(report)
+    authoritative.publish(report, 0)
     return time.perf_counter() - began

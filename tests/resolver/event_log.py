@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from resolver.authoritative import Authoritative, Cut, Report
 from resolver.facts import Membership
@@ -18,6 +19,9 @@ from schemas.rules import Limit, Rules
 from schemas.tables import FINAL, LOG, RESOLVED
 from sinks.warehouse.engine import Engine
 from tests.resolver.histories import KEYRING
+
+MADE_MS: Final = 1_780_000_000_000
+"""When the tables are made."""
 
 
 class EventLog:
@@ -123,7 +127,7 @@ class EventLog:
         """Assert that the resolution gives this answer, in the tables as they are declared."""
         report = self.authoritative.resolve(self.rules, self.commands, cut, until_ms)
         self.authoritative.describe(self.rules, now_ms)
-        self.authoritative.publish(report)
+        self.authoritative.publish(report, MADE_MS)
         assert self.entity_of() == answer.entity_of
         assert self.aliases() == self.other_names()
         out: dict[bytes, tuple[Limit, bytes] | None] = dict.fromkeys(answer.blocked)

@@ -12,7 +12,7 @@ from resolver.trait_columns import column_name
 from schemas.identifiers import ENTITY_TYPES, EntityType, Identifier, entity_id
 from schemas.strict_json import canonical, parse
 from sinks.warehouse.engine import Engine
-from tests.resolver.event_log import ms_of
+from tests.resolver.event_log import MADE_MS, ms_of
 
 _INSTANTS: Final = (
     "first_interaction_at",
@@ -41,10 +41,10 @@ class FinalTables:
         self._resolution.answer(0)
         self._told = list(self._mentions(self._resolution.facts.mentions))
 
-    def agree(self, now_ms: int) -> None:
+    def agree(self) -> None:
         """Assert that persons, groups, participants and views are as the reference would have them."""
         for entity_type in ENTITY_TYPES:
-            self._entities_agree(entity_type, now_ms)
+            self._entities_agree(entity_type)
             assert self._participants(entity_type) == self._took_part(entity_type)
         self._views_agree()
 
@@ -62,7 +62,7 @@ class FinalTables:
 
     # persons and groups
 
-    def _entities_agree(self, entity_type: EntityType, now_ms: int) -> None:
+    def _entities_agree(self, entity_type: EntityType) -> None:
         found = self._entities(entity_type)
         members = {name: held for name, held in self.answer.entities.items() if _is(entity_type, name)}
         assert found.keys() == members.keys()
@@ -73,7 +73,7 @@ class FinalTables:
             created = min(one.mention.origin.occurred_at_ms for one in named)
             said = max((trait.origin.occurred_at_ms for trait in traits.values()), default=created)
             assert [row[column] for column in _INSTANTS] == [
-                min(told, default=None), max(told, default=None), created, said, now_ms,
+                min(told, default=None), max(told, default=None), created, said, MADE_MS,
             ]  # fmt: skip
             self._merged_agrees(row["_last_merged_at"], named, members[name])
             assert row["traits"] == canonical({key: parse(it.value) for key, it in traits.items()}).decode()

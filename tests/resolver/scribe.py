@@ -70,5 +70,5 @@ def asked(dialect: str) -> list[Asked]:
         authoritative = Authoritative(scribe, KEYRING, part=part)
         report = authoritative.resolve(rules, [command("apart", "user_id=a", "user_id=b", ms=1)])
         authoritative.describe(rules, now_ms=0)
-        authoritative.publish(report)
+        authoritative.publish(report, 0)
     return scribe.statements + [statement(dialect, name) for name in _QUESTIONS]

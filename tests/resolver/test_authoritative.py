@@ -33,7 +33,7 @@ def agree(log: EventLog, events: Sequence[Event], commands: Sequence[Command] = 
     log.write(events, commands)
     answer = reference.answer(now_ms)
     log.agrees(answer, now_ms)
-    FinalTables(log.engine, reference, answer).agree(now_ms)
+    FinalTables(log.engine, reference, answer).agree()
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))

@@ -35,7 +35,7 @@ def publish(log: EventLog, *events: Event) -> None:
     log.write(events)
     report = log.authoritative.resolve(log.rules, ())
     log.authoritative.describe(log.rules, NOW_MS)
-    log.authoritative.publish(report)
+    log.authoritative.publish(report, NOW_MS)
 
 
 def persons(engine: Engine, *columns: str) -> dict[str, tuple[Any, ...]]:

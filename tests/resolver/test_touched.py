@@ -55,7 +55,7 @@ class Answered:
         authoritative = Authoritative(self.engine, KEYRING, part=part)
         report = authoritative.resolve(rules, self.said.commands(offsets), offsets)
         authoritative.describe(rules, now_ms)
-        authoritative.publish(report)
+        authoritative.publish(report, 0)
         self.last.keep(cut)
         return since is not None
 

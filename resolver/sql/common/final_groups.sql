@@ -36,9 +36,9 @@ SELECT
     lives.created_at AS _created_at,
     lives.updated_at AS _updated_at,
     lives.merged_at AS _last_merged_at,
-    clock.now_at AS _processed_at
+    made.made_at AS _processed_at
 FROM nexus_work_lives AS lives
-CROSS JOIN nexus_work_now AS clock
+CROSS JOIN nexus_work_made AS made
 LEFT JOIN nexus_work_objects AS objects ON lives.entity = objects.entity
 LEFT JOIN spread ON lives.entity = spread.entity
 LEFT JOIN interactions ON lives.entity_id = interactions.group_id

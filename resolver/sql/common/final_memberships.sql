@@ -28,8 +28,8 @@ SELECT
     memberships.ended_at,
     memberships.ended_at IS NULL AS is_active,
     memberships.last_updated AS _last_updated,
-    clock.now_at AS _processed_at
+    made.made_at AS _processed_at
 FROM nexus_work_memberships AS memberships
 INNER JOIN entities AS persons ON memberships.person = persons.entity
 INNER JOIN entities AS companies ON memberships.company = companies.entity
-CROSS JOIN nexus_work_now AS clock
+CROSS JOIN nexus_work_made AS made
