@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from flows.bench import archived, broker, hubs, scenarios, splits, states, warehouse
+from flows.bench import archived, broker, hubs, pipeline, scenarios, splits, states, warehouse
 from flows.bench.figures import Figure
 from flows.bench.place import Place, place
 from flows.settings import Settings
@@ -28,6 +28,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "states": states.states,
     "archive": archived.archived,
     "warehouse": warehouse.warehouse,
+    "pipeline": pipeline.pipeline,
 }
 ON_BROKER: Mapping[str, OnBroker] = {"latency": broker.latency, "webhook": broker.webhook}
 
