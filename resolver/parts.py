@@ -28,12 +28,14 @@ from resolver.packing import (
     pack_type,
 )
 from resolver.region import Region
+from schemas.events import log_position
 from schemas.identifiers import EntityType, Identifier
 from schemas.rules import Limit, Rules
 
 _CREATED_AT_ONCE, _TOLD_AT_ONCE = 64, 1000
 _REMEMBERED = 1000  # of a split into more parts only the whole remembers
 _KEPT = 20  # changes that a history keeps
+_UNKNOWN = log_position(253_402_300_799_999, "", "")  # the last instant of the year 9999
 _WHY = {"released": 1, "unblocked": 2, "rules": 3, "erased": 4}
 
 
@@ -179,12 +181,14 @@ class Answer:
         return Wish(crossed=tuple(crossed), partners=partners)
 
     def _counted(self, key: bytes, limit: Limit) -> list[tuple[bytes, bytes]]:
-        """The partners that count towards a limit: (position, key), oldest first."""
+        """The partners that count towards a limit: (position, key), oldest first. Who is lost, until a
+        repair, counts for nobody.
+        """
         ages: dict[bytes, bytes] = {}
         for handle in self.region.links_of[key] - self.dropped:
             link = self.region.links[handle]
             for other in link.keys:
-                if other != key:
+                if other != key and other in self.region.nodes:
                     ages[other] = min(link.first, ages.get(other, link.first))
         names = self.names
         return sorted(
@@ -250,12 +254,14 @@ class Answer:
 
     @cached_property
     def ages(self) -> Mapping[bytes, bytes]:
-        """Each identifier's lowest log position."""
+        """Each identifier's lowest log position. Whose links are all lost, until a repair, is youngest."""
         ages: dict[bytes, bytes] = {}
         for first, keys in self.links.values():
             for key in keys:
                 if key not in ages or first < ages[key]:
                     ages[key] = first
+        for key in self.region.walked:
+            ages.setdefault(key, _UNKNOWN)
         return ages
 
     def _senior(self, keys: Iterable[bytes]) -> bytes:

@@ -105,7 +105,7 @@ def test_rules_that_normalise_otherwise_are_refused(stream: Stream, settings: Se
     other = Rules.from_data({"identifiers": {"email": {"ignore_gmail": ["dots"]}}})
     with Wiring(settings) as parts:
         ruling = Ruling(parts)
-        with pytest.raises(RulesRefused, match="rebuild from the topics"):
+        with pytest.raises(RulesRefused, match="read the topics from their beginning"):
             ruling.apply(other, "eve", "", 20)
         assert ruling.difference(other).refused == ("the normal form of email",)
         operation = Operation("rules", "person", settings.namespace, "0" * 32, "eve", "", rules=other)
