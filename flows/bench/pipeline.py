@@ -52,7 +52,7 @@ def _rebuilt(nexus: "_Nexus", folder: Path) -> Iterator[Figure]:
     after = nexus.exported(folder / "after")
     _, others, missing = filecmp.cmpfiles(before, after, _EXPORTS, shallow=False)
     yield Figure(
-        "pipeline", "exports that are not byte for byte the same", len(others + missing), "", at_most=0
+        "pipeline", "exports that are not byte for byte the same", float(len(others + missing)), "", at_most=0
     )
     _, report = nexus.reconcile()
     yield Figure("pipeline", "drift after the rebuild", _drift(report), "", at_most=0)
