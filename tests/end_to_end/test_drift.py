@@ -1,5 +1,7 @@
 """Harm of every kind is done to a store while the stream runs under load; `nexus reconcile` sets it right.
 
+A Redis from an older copy is in `tests/chaos/test_reconcile.py`.
+
 Each harm is done to one person of whom nothing more is told, and to one who gets an event every quarter of a
 second all the while.
 """
@@ -272,24 +274,6 @@ def test_every_kind_of_harm_is_found_and_repaired_under_load(nexus: Nexus, tmp_p
         "trait_changed",
         "state_corrected",
     } <= repairs
-    is_right(nexus, tmp_path / "fresh")
-
-
-def test_a_redis_from_an_older_copy_catches_up_and_nothing_differs(nexus: Nexus, tmp_path: Path) -> None:
-    """The stream goes on where the copy was taken: what it had told by then and since is told rightly."""
-    data, copy = nexus.folder / "nexus-data" / "redis", tmp_path / "copy"
-    subjects = [one for subject in SUBJECTS for one in life_of(*subject)]
-    with streaming(nexus, subjects[: len(subjects) // 2]):
-        pass
-    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("*.sock", "*.lock"))
-    with streaming(nexus, subjects[len(subjects) // 2 :]):
-        pass
-    shutil.rmtree(data)
-    copy.rename(data)
-    with streaming(nexus):
-        nexus.ok("reconcile")
-        (again,) = reports(nexus.ok("reconcile", "--json").out)
-    assert again["drift"] == {}
     is_right(nexus, tmp_path / "fresh")
 
 

@@ -107,7 +107,7 @@ def test_a_thorough_run_mends_what_no_answer_shows(
     """Whatever was lost, afterwards every invariant of the store holds and all is the log's, page by page."""
     monkeypatch.setattr("resolver.reconcile._AT_ONCE", 3)
     first = random.randrange(1 << 30)
-    for seed in range(first, first + HISTORIES // 10):
+    for seed in range(first, first + HISTORIES // 25):
         draw = random.Random(seed)
         world = a_world(client, draw)
         for _ in range(2):
