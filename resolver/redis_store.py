@@ -341,14 +341,23 @@ class RedisStore:
         return self.watch([_TOLD])
 
     def told_since(self) -> Collection[bytes] | None:
-        """The keys of all ids of which anything was told since `watch_told`; None where that is not known:
-        it was too long ago, or a restructuring became visible.
+        """The keys of all ids of which anything was told since `watch_told`, or has still to be told since a
+        restructuring is not through; None where that is not known: it was too long ago, or a restructuring
+        became visible.
         """
+        untold = self._unsummed()  # first: of who is summed up meanwhile it is noted then
         with translated():
             noted = self._redis.hkeys(self._keys.watched)
         if _TOLD not in noted or _RESTRUCTURED in noted:
             return None
-        return {field[1:] for field in noted if len(field) == 17 and field[:1] == b"e"}
+        return untold.union(field[1:] for field in noted if len(field) == 17 and field[:1] == b"e")
+
+    def _unsummed(self) -> set[bytes]:
+        """The keys of the ids of entities that a restructuring has still to sum up."""
+        with translated():
+            slots = self._redis.hkeys(self._keys.unsummed)
+            records = self._redis.hmget(self._keys.slots, slots) if slots else ()
+        return {unpack_slot(record).senior for record in records if record is not None} - {b""}
 
     def unwatch(self) -> None:
         """Note nothing any more."""

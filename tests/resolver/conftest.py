@@ -15,7 +15,9 @@ from sinks.warehouse.engine import Engine
 from sinks.warehouse.snowflake import Snowflake
 from tests.resolver.histories import Pair
 
-_SERVICES = (pytest.param(each, marks=pytest.mark.services) for each in ("bigquery", "snowflake"))
+_CLOUD = ("bigquery", "snowflake")
+_SERVICES = [pytest.param(each, marks=pytest.mark.services) for each in _CLOUD]
+_SOAK = [pytest.param(each, marks=[pytest.mark.services, pytest.mark.soak]) for each in _CLOUD]
 
 
 @pytest.fixture
@@ -27,6 +29,14 @@ def pair(client: "redis.Redis") -> Pair:
 @pytest.fixture(params=["duckdb", *_SERVICES])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Give a warehouse of the test's own: DuckDB always, the others where their emulators run."""
+    with closing(_engine(request)) as warehouse:
+        warehouse.create(LOG)
+        yield warehouse
+
+
+@pytest.fixture(params=["duckdb", *_SOAK])
+def patient_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The same, for what takes the emulators long."""
     with closing(_engine(request)) as warehouse:
         warehouse.create(LOG)
         yield warehouse

@@ -219,7 +219,7 @@ def _chain(*, is_shuffled: bool) -> list[Event]:
 
 
 @pytest.mark.timeout(500)
-def test_a_star_is_whole(engine: Engine) -> None:
+def test_a_star_is_whole(patient_engine: Engine) -> None:
     """A value with 100,000 neighbours is one entity with all of them."""
     events = [event(n, ("email=hub@b.test", f"user_id=u{n}")) for n in range(100_000)]
-    agree(EventLog(engine, RULES["the defaults"]), events)
+    agree(EventLog(patient_engine, RULES["the defaults"]), events)

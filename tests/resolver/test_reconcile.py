@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from resolver.reconcile import SOURCE, Busy, Extent, Kind, Reconciliation, Report
+from resolver.restructure import Restructuring
 from resolver.store import Batch, Command, Cut
 from schemas.errors import StartRefused
 from schemas.events import Event, log_position
@@ -242,6 +243,29 @@ def test_who_is_said_the_same_of_meanwhile_is_no_drift(client: "redis.Redis") ->
     report = world.reconcile()
     assert (report.drift, report.busy) == ({}, 1)
     world.is_right()
+
+
+def test_who_is_not_summed_up_yet_is_no_drift(client: "redis.Redis") -> None:
+    """A restructuring has parted two, and their traits are still those of the one."""
+    world = World(Pair(client, rules=RULES, one_call=0))
+    a, b = who("user_id=a", traits={"name": "Ada"}), who("user_id=b", traits={"theme": "dark"})
+    world.learn([said(1, a), said(2, b), said(3, who("user_id=a", "user_id=b"))])
+    pair, reports = world.pair, list[Report]()
+
+    def look(step: str) -> None:
+        if step == "restructure-settled":
+            mine = Restructuring(client, "test", pair.store)
+            reports.append(Reconciliation(client, "test", pair.store, world, mine).run(is_dry=True))
+
+    pair.restructuring = Restructuring(client, "test", pair.store, look)
+    pair.operate(Command("apart", "person", log_position(7, "operator", "o1"), _pair_of("a", "b")))
+    pair.settle()
+    assert [(one.drift, one.busy) for one in reports] == [({}, 2)]
+    world.is_right()
+
+
+def _pair_of(one: str, other: str) -> tuple[bytes, ...]:
+    return tuple(sorted((key_of(f"user_id={one}"), key_of(f"user_id={other}"))))
 
 
 def test_a_busy_entity_is_repaired_as_well(client: "redis.Redis") -> None:

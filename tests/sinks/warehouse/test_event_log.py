@@ -318,14 +318,14 @@ def test_kills_lose_nothing_and_load_nothing_twice(tmp_path: Path, point: str) -
 
 
 def replies_lost(connect: Connect, port: int) -> int:
-    """Load and erase, and lose another reply each time, every fifth of them; how many were lost."""
+    """Load and erase, and lose another reply each time, every eleventh of them; how many were lost."""
     nth, lost = 0, 0
     with Lossy(port) as lossy:
         log = TabledEventLog(lambda: connect(lossy.port), KEYRING)
         assert log.open() is not None
         while lost == nth:
             assert log.load(someone(2 * nth))
-            lossy.lose(1 + 5 * nth)
+            lossy.lose(1 + 11 * nth)
             load = with_erasure(someone(2 * nth + 1), nth)
             assert any(is_in(log, load) for _ in range(10))
             nth, lost = nth + 1, lost + lossy.lost
@@ -367,7 +367,7 @@ def is_in(log: EventLog, load: Load) -> bool:
 @pytest.mark.timeout(400)
 def test_bigquery_whatever_reply_is_lost(connect_bigquery: Connect, bigquery_server: BigQueryServer) -> None:
     """A load that brings rows and takes out others is in once, wherever its answer was lost."""
-    assert replies_lost(connect_bigquery, bigquery_server.port) > 5
+    assert replies_lost(connect_bigquery, bigquery_server.port) > 2
 
 
 @pytest.mark.services
@@ -376,4 +376,4 @@ def test_snowflake_whatever_reply_is_lost(
     connect_snowflake: Connect, snowflake_server: SnowflakeServer
 ) -> None:
     """The same, whatever the connector sends again by itself."""
-    assert replies_lost(connect_snowflake, snowflake_server.port) > 5
+    assert replies_lost(connect_snowflake, snowflake_server.port) > 2
