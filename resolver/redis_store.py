@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import redis
 
@@ -1014,6 +1014,16 @@ def _fenced(batch: Batch, reply: Sequence[bytes]) -> Applied | Fenced:
     return Fenced(found)
 
 
+# What Redis says of itself when it cannot take a write now. These words are looked for within its answer:
+# Redis 6.2 tells them in the words of the script that was refused.
+_NOT_NOW: Final = {
+    "BUSY Redis is busy": "Redis is busy with one call for seconds",
+    "when used memory > 'maxmemory'": "Redis is full: raise its maxmemory, and give it that memory",
+    "MISCONF ": "Redis cannot write to its disk: see its log, and make room there",
+    "NOREPLICAS ": "Redis has fewer replicas at work than it was told to want (min-replicas-to-write)",
+}
+
+
 class translated:  # noqa: N801 -- used like a function
     """Turns redis-py's errors into this project's, once, at the edge."""
 
@@ -1027,13 +1037,13 @@ class translated:  # noqa: N801 -- used like a function
             raise StoreUnavailable(f"Redis does not answer: {type(error).__name__}") from error
         if isinstance(error, redis.exceptions.ReadOnlyError | redis.exceptions.ClusterDownError):
             raise StoreUnavailable(f"Redis does not take writes: {type(error).__name__}") from error
-        if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("BUSY "):
-            raise StoreUnavailable("Redis is busy with one call for seconds") from error
-        # looked for within the text: Redis 6.2 says it in the words of the script that was refused
-        if isinstance(error, redis.exceptions.ResponseError) and "when used memory > 'maxmemory'" in str(
-            error
-        ):
-            raise StoreUnavailable("Redis is full: raise its maxmemory, and give it that memory") from error
+        if isinstance(error, redis.exceptions.NoScriptError):
+            # a call loads its script again where the server lost it; this one lost it in between as well
+            raise StoreUnavailable("Redis was started anew during a call") from error
+        if isinstance(error, redis.exceptions.ResponseError):
+            for words, reason in _NOT_NOW.items():
+                if words in str(error):
+                    raise StoreUnavailable(reason) from error
         if isinstance(error, redis.exceptions.ResponseError) and str(error).startswith("NEXUS "):
             raise StartRefused(
                 "Redis was emptied while it was written to: restore it from its append-only file, or start "

@@ -16,8 +16,10 @@ from schemas.events import Event
 from schemas.identifiers import Keyring, identifier
 from schemas.rules import Rules
 from schemas.transitions import EntitiesMerged, EntityCreated, EntityRelabelled, IdentifierAdded
+from tests.conftest import StartRedis
+from tests.end_to_end.programs import eventually
 from tests.resolver.histories import KEYRING, Pair, chain, command, event, key_of
-from tests.services import RedisServer
+from tests.services import RedisServer, redis_executables
 
 KEYS = Keys("test")
 
@@ -463,6 +465,65 @@ def test_unreachable_server_is_transient() -> None:
     """Nobody listening is an error that may pass."""
     with redis.Redis(host="127.0.0.1", port=1) as client, pytest.raises(StoreUnavailable):
         RedisStore(client, "test", KEYRING)
+
+
+class Forgetful(redis.Redis):
+    """A client whose server is started anew just after a script was loaded, as far as scripts can tell."""
+
+    def script_load(self, script: Any) -> Any:
+        """Load it, and forget all."""
+        handle = super().script_load(script)
+        self.script_flush()
+        return handle
+
+
+def test_a_server_that_starts_anew_during_a_call_is_transient(pair: Pair, client: "redis.Redis") -> None:
+    """The script that the call had loaded is gone again: that passes, and changed nothing."""
+    before = state(client)
+    client.script_flush()
+    port = client.connection_pool.connection_kwargs["port"]
+    with Forgetful(port=port) as forgetful, pytest.raises(StoreUnavailable, match="started anew"):
+        RedisStore(forgetful, "test", KEYRING, Durability(ephemeral=True)).apply(
+            batch(event(1, ("user_id=a",)))
+        )
+    assert state(client) == before
+    assert pair.store.apply(batch(event(1, ("user_id=a",)))) == Applied(1)
+
+
+@pytest.mark.parametrize("origin", redis_executables())
+def test_a_server_without_its_replicas_takes_nothing_now(start_redis: StartRedis, origin: str) -> None:
+    """It is told to take writes only with replicas that it has not: they may come."""
+    server = start_redis(redis_executables()[origin])
+    with redis.Redis.from_url(server.url) as client:
+        store = RedisStore(client, "test", KEYRING)
+        client.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreUnavailable, match="replicas"):
+            store.apply(batch(event(1, ("user_id=a",))))
+        client.config_set("min-replicas-to-write", 0)
+        assert store.apply(batch(event(1, ("user_id=a",)))) == Applied(1)
+
+
+@pytest.mark.parametrize("origin", redis_executables())
+def test_a_server_that_cannot_write_takes_nothing_now(start_redis: StartRedis, origin: str) -> None:
+    """Something is in the way of its file: it takes writes again once it could save."""
+    server = start_redis(redis_executables()[origin])
+    with redis.Redis.from_url(server.url) as client:
+        store = RedisStore(client, "test", KEYRING)
+        obstacle = server.folder / "dump.rdb"
+        obstacle.mkdir()
+        client.config_set("save", "3600 1")
+        saved(client, "err")
+        with pytest.raises(StoreUnavailable, match="disk"):
+            store.apply(batch(event(1, ("user_id=a",))))
+        obstacle.rmdir()
+        saved(client, "ok")
+        assert store.apply(batch(event(1, ("user_id=a",)))) == Applied(1)
+
+
+def saved(client: "redis.Redis", status: str) -> None:
+    """Let a server save everything, and wait until that has come to this end."""
+    client.bgsave()
+    eventually(lambda: client.info()["rdb_last_bgsave_status"] == status, f"the server has saved: {status}")
 
 
 # check
