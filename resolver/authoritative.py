@@ -234,7 +234,7 @@ class Authoritative:
             dict.fromkeys(("entity_type", "identifier_type", "column_name"), text),
             [(one, name, column_of(one, name)) for one, name in types],
         )
-        _run(self.engine, "objects", "texts")
+        _run(self.engine, "objects", "plain_traits", "texts")
 
     def _narrow(self) -> None:
         _run(self.engine, "all_named")

@@ -186,7 +186,7 @@ class Reconciliation:
         report, concerned, untold, cut = found
         if not is_dry and not trusts_log:
             _refuse_young_log(report)
-        if not is_dry:
+        if not is_dry and (concerned or extent == "thorough"):
             self._set_right(report, self._everyone() if extent == "thorough" else [concerned])
         if not is_dry and untold:
             self._store.forget_untold(untold)
@@ -197,7 +197,7 @@ class Reconciliation:
     def _set_right(self, report: Report, pages: Iterable[Sequence[bytes]]) -> None:
         """Repair some identifiers at a time."""
         self._say("repair")
-        for page in filter(None, pages):
+        for page in pages:
             self._hold()
             self._repair.run(page, log_position(self._store.clock()[0], SOURCE, report.cut))
             report.repaired += len(page)

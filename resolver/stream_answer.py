@@ -9,9 +9,8 @@ from resolver.region import pages
 from resolver.store import StoredProfile
 from schemas.tables import ColumnType
 
-_MOST: Final = (
-    1_000  # of a group: its persons, else they are not compared; of an entity: members read with it
-)
+# of a group: its persons, else they are not compared; of an entity: members read with it
+_MOST: Final = 1_000
 
 _STREAM: Final[Mapping[str, Mapping[str, ColumnType]]] = {
     "traits": {

@@ -47,6 +47,8 @@ WHERE
 """
 _STAGE = re.compile(r"NEXUS_[A-Z_]+__[0-9A-F]{32}(_GONE)?")
 
+_VIEW = re.compile(r"^(CREATE OR REPLACE VIEW \w+) AS$", re.MULTILINE)
+
 _SESSION = {"TIMEZONE": "UTC", "QUERY_TAG": "nexus", "CLIENT_OUT_OF_BAND_TELEMETRY_ENABLED": False}
 
 
@@ -176,7 +178,7 @@ class Snowflake:
 
     @contextlib.contextmanager
     def _run(self, sql: str, parameters: Parameters | None) -> Iterator[Any]:
-        text, values = _bound(sql, parameters)
+        text, values = _bound(granted(sql), parameters)
         with self._connection.cursor() as cursor:
             with _translated(f"run {first_line(sql)}"):
                 cursor.execute(text, values, timeout=self._patience_s)
@@ -193,6 +195,11 @@ def connector() -> Any:
         ) from error
     logging.getLogger("snowflake.connector").setLevel(logging.WARNING)  # below, it tells of statements
     return snowflake.connector
+
+
+def granted(sql: str) -> str:
+    """A statement that makes a view, such that who might read the view before may read it then."""
+    return _VIEW.sub(r"\1 COPY GRANTS AS", sql)
 
 
 def _bound(sql: str, parameters: Parameters | None) -> tuple[str, list[Any] | None]:

@@ -10,6 +10,7 @@ from sqlglot import exp, parse_one
 from schemas.tables import Table, tables
 from sinks.warehouse.bigquery import qualified
 from sinks.warehouse.engine import Dialect
+from sinks.warehouse.snowflake import granted
 from sinks.warehouse.statements import create_table
 from tests.conftest import unavailable
 from tests.services import Missing, refusals
@@ -90,6 +91,16 @@ def test_a_view_in_bigquery_names_tables_in_full(tmp_path: Path) -> None:
             "ours.set"
         }
     assert qualified("SELECT 1 FROM nexus_events", "ours.set") == "SELECT 1 FROM nexus_events"
+
+
+def test_a_view_in_snowflake_keeps_its_readers(tmp_path: Path) -> None:
+    """To replace a view takes it from who may read it, unless it says otherwise; all else stays as it is."""
+    ours = [statement for statement in statements("snowflake", tmp_path) if "OR REPLACE VIEW" in statement]
+    assert len({*ours}) == 6
+    for statement in ours:
+        assert parse_one(granted(statement), read="snowflake").find(exp.CopyGrantsProperty)
+        assert granted(statement).replace(" COPY GRANTS AS", " AS") == statement
+    assert granted("CREATE OR REPLACE TABLE a AS\nSELECT 1") == "CREATE OR REPLACE TABLE a AS\nSELECT 1"
 
 
 @pytest.mark.services

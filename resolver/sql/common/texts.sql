@@ -1,22 +1,17 @@
 -- One row for each of an entity's columns for traits that it has something for, as text: the trait, of several
 -- that share a column the one that was said last; where there is none, its oldest identifier of that type.
--- In: nexus_work_trait_columns and nexus_work_identifier_columns, which columns there are.
+-- In: nexus_work_identifier_columns, which column each type has.
 CREATE OR REPLACE TABLE nexus_work_texts AS
 WITH traits AS (
     SELECT
-        traits.entity,
-        columns.column_name,
-        CASE
-            WHEN traits.trait_value LIKE '"%' THEN JSON_EXTRACT_PATH_TEXT('{"v":' || traits.trait_value || '}', 'v')
-            ELSE traits.trait_value
-        END AS said,
+        entity,
+        column_name,
+        trait_text,
         ROW_NUMBER() OVER (
-            PARTITION BY traits.entity, columns.column_name
-            ORDER BY traits.occurred_at DESC, traits.source DESC, traits.event_id DESC, traits.trait_name
+            PARTITION BY entity, column_name
+            ORDER BY occurred_at DESC, source DESC, event_id DESC, trait_name
         ) AS place
-    FROM nexus_work_traits AS traits
-    INNER JOIN nexus_work_trait_columns AS columns
-        ON traits.entity_type = columns.entity_type AND traits.trait_name = columns.trait_name
+    FROM nexus_work_plain_traits
 ),
 
 identifiers AS (
@@ -38,9 +33,9 @@ identifiers AS (
 ),
 
 last_said AS (
-    SELECT entity, column_name, said
+    SELECT entity, column_name, trait_text
     FROM traits
-    WHERE place = 1 AND column_name IS NOT NULL
+    WHERE place = 1
 ),
 
 oldest AS (
@@ -52,6 +47,6 @@ oldest AS (
 SELECT
     COALESCE(last_said.entity, oldest.entity) AS entity,
     COALESCE(last_said.column_name, oldest.column_name) AS column_name,
-    COALESCE(last_said.said, oldest.identifier_value) AS said
+    COALESCE(last_said.trait_text, oldest.identifier_value) AS said
 FROM last_said
 FULL OUTER JOIN oldest ON last_said.entity = oldest.entity AND last_said.column_name = oldest.column_name
