@@ -12,7 +12,7 @@ import click
 
 from flows.command import as_json, common, json_line, of_something, result, say, settings_of
 from flows.progress import progress
-from schemas.errors import BadMessage
+from schemas.errors import BadMessage, SinkUnavailable
 from schemas.identifiers import ENTITY_TYPES, EntityType
 from schemas.instants import format_instant, parse_instant
 
@@ -228,7 +228,10 @@ def timeline(
 
     entity_type, name = _one(named)
     with _client(given) as client:
-        found = client.timeline(entity_type, name, limit, None if recent else events)
+        try:
+            found = client.timeline(entity_type, name, limit, None if recent else events)
+        except SinkUnavailable as away:
+            raise SinkUnavailable(f"{away}; --recent shows the events that the store remembers") from away
     is_json = is_json or not (is_text or sys.stdout.isatty())
     _show(is_json, lambda: timeline_as_json(found), lambda: timeline_for_people(found))
     raise click.exceptions.Exit(1 if found.profile is None else 0)

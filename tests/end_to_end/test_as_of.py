@@ -102,6 +102,17 @@ def test_the_whole_history(nexus: Nexus) -> None:
     assert "(of events the store remembers the last 2)" in recent
 
 
+def test_a_log_that_does_not_answer(nexus: Nexus) -> None:
+    """Who wants to see a customer is told how to do without it."""
+    segments = nexus.folder / "nexus-data" / "default" / "events" / "segments"
+    file = next(segments.glob("*/nexus_events.parquet"))
+    file.rename(file.with_suffix(".away"))
+    refused = nexus.run("timeline", "person", "user_id=u-1", "--text")
+    assert (refused.code, refused.err.count("\n")) == (1, 1), refused.err
+    assert "--recent" in refused.err
+    assert "Bo" in nexus.ok("timeline", "person", "user_id=u-1", "--text", "--recent").out
+
+
 def events(found: dict[str, Any]) -> list[str]:
     """The ids of the events on a page."""
     return [one["event_id"] for one in found["timeline"] if one["what"] == "event"]
