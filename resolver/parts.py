@@ -28,7 +28,7 @@ from resolver.packing import (
     pack_type,
 )
 from resolver.region import Region
-from schemas.events import log_position
+from schemas.events import log_position, parse_position
 from schemas.identifiers import EntityType, Identifier
 from schemas.rules import Limit, Rules
 
@@ -113,8 +113,8 @@ class Answer:
     # who is in the graph
 
     @cached_property
-    def marks(self) -> Mapping[bytes, frozenset[str]]:
-        """What operators said of the identifiers to be settled, a letter each."""
+    def marks(self) -> Mapping[bytes, Mapping[str, bytes]]:
+        """What operators said of the identifiers to be settled: a letter each, and the log position."""
         return self.region.marks_of(self.unsettled)
 
     @cached_property
@@ -136,6 +136,20 @@ class Answer:
     def dropped(self) -> frozenset[bytes]:
         """The handles of the links that go with them."""
         return frozenset(handle for key in self.erased | self.ruled for handle in self.region.links_of[key])
+
+    @cached_property
+    def pending(self) -> Mapping[bytes, bytes]:
+        """Whom a link named that goes with an erased identifier although it was seen after the erasure: only
+        the log can tell what it says. Each with the log position of the erasure.
+        """
+        found: dict[bytes, bytes] = {}
+        for key in self.erased:
+            position = self.marks[key]["e"]
+            erased_ms = parse_position(position).ingested_at_ms
+            for link in map(self.region.links.__getitem__, self.region.links_of[key]):
+                if link.last_ms >= erased_ms:
+                    found |= dict.fromkeys(link.keys, position)
+        return found
 
     @cached_property
     def vanished(self) -> frozenset[bytes]:

@@ -174,14 +174,14 @@ class Region:
         link = self.links.get(handle)
         return link.keys if link is not None else ()
 
-    def marks_of(self, keys: Collection[bytes]) -> dict[bytes, frozenset[str]]:
-        """What operators said of some identifiers, a letter each (`lua/marks.lua`)."""
+    def marks_of(self, keys: Collection[bytes]) -> dict[bytes, dict[str, bytes]]:
+        """What operators said of some identifiers: a letter each (`lua/marks.lua`), and the log position."""
         found = {}
         for page in pages(keys):
             with translated():
                 records = self._redis.hmget(self._keys.marks, page)
             for key, record in zip(page, records, strict=True):
-                found[key] = frozenset(mark.what for mark in unpack_marks(record or b""))
+                found[key] = {mark.what: mark.position for mark in unpack_marks(record or b"")}
         return found
 
     def refresh(self, handles: Collection[bytes]) -> set[bytes]:

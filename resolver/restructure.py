@@ -444,9 +444,9 @@ def _doomed(answer: Answer) -> Iterator[bytes]:
     """What goes once the new answer is visible, and what is then to be written: a letter, and what it needs.
 
     s slot; c chunk; l link handle; g key of an identifier that was erased, v that no link names; m key of a
-    group's that is in no entity, so that nobody is a member by it;
-    - field of the suspended hash; + length, field, reason; h history: 4 bytes number of the transition, key,
-    and the entry without its sequence.
+    group's that is in no entity, so that nobody is a member by it; p key of whom only the log can tell, and
+    why; - field of the suspended hash; + length, field, reason; h history: 4 bytes number of the transition,
+    key, and the entry without its sequence.
     """
     region = answer.region
     yield from (b"s%d" % slot for slot in region.slots)
@@ -456,6 +456,7 @@ def _doomed(answer: Answer) -> Iterator[bytes]:
     yield from (b"g" + key for key in answer.erased)
     yield from (b"v" + key for key in answer.vanished)
     yield from (b"m" + key for key in answer.groups_out)
+    yield from (b"p" + key + b"e" + erasure for key, erasure in answer.pending.items())
     yield from _suspensions(answer)
     for told in answer.history:
         head = pack_count(told.at, 4) + told.key + pack_count(told.what, 1) + told.other

@@ -4,7 +4,7 @@
 -- ARGV   1 how many entries at most
 -- Reply  entries done: 0 at the end
 -- Cost   linear in the entries
-local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, _, SAID, PROFILES, STAFF, TIMELINES, TOUCHED, NODES, RECENT =
+local DOOMED, META, SLOTS, CHUNKS, LINKS, SUSPENDED, HISTORY_KEY, SYNONYMS, PENDING, SAID, PROFILES, STAFF, TIMELINES, TOUCHED, NODES, RECENT =
   unpack(KEYS)
 local entries = redis.call('LPOP', DOOMED, ARGV[1]) or {}
 local base = redis.call('HMGET', META, 'generation', 'flipped')
@@ -39,6 +39,7 @@ for _, entry in ipairs(entries) do
     redis.call('HDEL', SUSPENDED, rest)
   end
   if what == 'g' then redis.call('HDEL', SYNONYMS, rest) end
+  if what == 'p' then redis.call('HSET', PENDING, string.sub(rest, 1, 16), string.sub(rest, 17)) end
   if what == 'g' or (what == 'v' and not is_back(rest)) then redis.call('HDEL', STAFF, rest) end
   if what == 'g' or (what == 'v' and not is_back(rest)) then redis.call('HDEL', HISTORY_KEY, rest) end
   if what == '-' and not is_otherwise(rest) then redis.call('HDEL', SUSPENDED, rest) end

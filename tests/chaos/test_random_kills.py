@@ -36,6 +36,7 @@ CROWD = tuple(
     f"{kind}={number}" for kind, most in (("user_id", 8), ("anonymous_id", 5)) for number in range(most)
 )
 DECISIONS: dict[Kind, int] = {"together": 3, "apart": 3, "block": 3, "unblock": 3, "release": 2, "erase": 1}
+ARCHIVED = {"NEXUS_WAREHOUSE__ENGINE": "duckdb"}
 SHARES = {WORKER: 0.76, BROKER: 0.08, STORE: 0.16}
 
 
@@ -137,6 +138,15 @@ class StormOfDecisions(Storm):
     """
 
     seen: int = 0
+
+    def rest(self) -> None:
+        """The same. An erasure may be carried out after events that came later than it: what they say of whom
+        it erased only the event log can tell then, which is filled and asked.
+        """
+        super().rest()
+        if self.world.store.pending():
+            self.world.start("run", "archive", "--until-end", **ARCHIVED).ends_well()
+            self.world.start("reconcile", **ARCHIVED).ends_well()
 
     def come(self) -> None:
         """Some events, and an operator event or two, of which few are erasures."""

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from resolver.reconcile import SOURCE, Busy, Extent, Kind, Reconciliation, Report
+from resolver.redis_store import ONE_CALL
 from resolver.restructure import Restructuring
 from resolver.store import Batch, Command, Cut
 from schemas.errors import StartRefused
@@ -277,9 +278,10 @@ def test_a_busy_entity_is_repaired_as_well(client: "redis.Redis") -> None:
     world.is_right()
 
 
-def test_what_is_pending_is_settled_and_no_drift(client: "redis.Redis") -> None:
-    """An erasure that came late left only the log to tell what remains."""
-    world = World(Pair(client))
+@pytest.mark.parametrize("one_call", [0, ONE_CALL])
+def test_what_is_pending_is_settled_and_no_drift(client: "redis.Redis", one_call: int) -> None:
+    """An erasure that came late left only the log to tell what remains, also if it was settled by degrees."""
+    world = World(Pair(client, one_call=one_call))
     world.learn([event(5, ["user_id=a", "user_id=b"], ms=5)])
     world.learn([event(9, ["user_id=a", "user_id=b"], ms=9)])
     position = log_position(7, "operator", "o1")

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 import redis
 
-from resolver.redis_store import Durability, RedisStore
+from resolver.redis_store import ONE_CALL, Durability, RedisStore
 from resolver.repair import Repair
 from resolver.store import Batch, Command, Cut, Move
 from schemas.errors import StoreUnavailable
@@ -237,14 +237,16 @@ def test_what_came_and_is_not_in_the_log_yet_stays(client: "redis.Redis") -> Non
     kept.is_right()
 
 
-def test_what_is_pending_is_settled(client: "redis.Redis") -> None:
+@pytest.mark.parametrize("one_call", [0, ONE_CALL])
+def test_what_is_pending_is_settled(client: "redis.Redis", one_call: int) -> None:
     """What only the log could tell, since an erasure came late, is no longer pending once it was asked."""
-    kept = Kept(Pair(client))
+    kept = Kept(Pair(client, one_call=one_call))
     kept.learn([event(5, ["user_id=a", "user_id=b"], ms=5)])
     kept.learn([event(9, ["user_id=a", "user_id=b"], ms=9)])
     position = log_position(7, "operator", "o1")
     kept.pair.operate(Command("erase", "person", position, (key_of("user_id=a"),)))
-    assert kept.pair.store.pending()
+    kept.pair.settle()
+    assert kept.pair.pending() == {key_of("user_id=a"), key_of("user_id=b")}
     kept.repair()
     assert not kept.pair.store.pending()
     kept.is_right()
