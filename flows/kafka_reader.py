@@ -1,6 +1,7 @@
 """The input in Kafka: one consumer of the group for each worker, positioned by the offsets in the store."""
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ Partition = tuple[str, int]
 _PATIENCE_S = 60.0
 _ASK_S = 4.0  # a coordinator may leave a question unanswered: ask again, and another way
 _HOLD_S = 10.0  # how long the next operator event may take before everything else is read again
+_CLOSE_S = 10.0  # how long it may take to leave the group
 _LOOK_BACK_S = 5.0  # how often each worker looks whether the store went back in time
 _BATCH_BYTES = 2 << 20  # of values in one batch: large messages hold many links, and a call holds up Redis
 
@@ -378,8 +380,14 @@ class KafkaReader:
             self._seek(_position(partition, self._at[partition]))
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group. librdkafka may never come back from this when it is told of a rebalance in the
+        midst of it (its issue 4884): then it is left behind, and the group notices when it hears no more.
+        """
+        closing = threading.Thread(target=self._consumer.close, name="leave the group", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_S)
+        if closing.is_alive():
+            log.warning("Kafka: leaving the group takes longer than %.0f s: it is not waited for", _CLOSE_S)
 
 
 def _end_of(consumer: Consumer, partition: TopicPartition) -> int:

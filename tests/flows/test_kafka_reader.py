@@ -360,6 +360,34 @@ def test_a_member_that_was_assigned_and_never_read_leaves_in_peace(place: Place)
     assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
 
 
+STUCK = """
+import sys, threading
+from flows import kafka_reader
+
+class Stuck(kafka_reader.KafkaReader):
+    def _revoked(self, consumer, partitions):
+        threading.Event().wait()
+
+kafka_reader._CLOSE_S = 1.0
+bootstrap, topic = sys.argv[1:]
+known = {"bootstrap.servers": bootstrap, "group.id": topic, "log_level": 0}
+config = {**kafka_reader.DEFAULTS, **kafka_reader.FIXED, **known}
+reader = Stuck(config, [topic], lambda *asked: dict.fromkeys(asked[2]), lambda topic: None)
+while reader.take() is None:
+    pass
+reader.close()
+print("left")
+"""
+
+
+def test_a_client_that_does_not_come_back_from_leaving_is_left_behind(place: Place) -> None:
+    """What it is told while it closes may never end: the process ends all the same, and in order."""
+    program = [sys.executable, "-c", STUCK, place.bootstrap, place.topic]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=40, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "left\n"), ended.stderr
+    assert "not waited for" in ended.stderr
+
+
 def test_two_readers_share_the_partitions(place: Place) -> None:
     """Each reads a half, and together they read everything once."""
     readers = place.reader(), place.reader()
