@@ -74,8 +74,15 @@ def produced(kafka: str, prefix: str, count: int) -> Traffic:
     return Traffic(kafka, topics, judged(log, {topic: name for name, topic in topics.items()}), malformed)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("workers", "processes"),
+    [
+        (1, 2),
+        (2, 1),
+        (4, 2),
+        *(pytest.param(*others, marks=pytest.mark.soak) for others in [(1, 1), (2, 2), (4, 1)]),
+    ],
+)
 def test_every_way_of_sharing_the_work_gives_the_reference_s_answer(
     traffic: Traffic, redis_url: str, tmp_path: Path, workers: int, processes: int
 ) -> None:
