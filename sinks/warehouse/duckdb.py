@@ -40,6 +40,8 @@ class DuckDB:
         with _translated(f"open {file}"):
             self._connection = duckdb.connect(str(file))
             self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+            # in a process that others started DuckDB draws one into the answer
+            self._connection.execute("SET enable_progress_bar = false")
 
     def create(self, tables: Iterable[Table]) -> None:
         """Make what is missing."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from schemas.errors import NexusError, StartRefused, TerminalError
 from schemas.tables import Column, quoted, tables
+from sinks.warehouse.duckdb import DuckDB
 from sinks.warehouse.engine import Engine
 from sinks.warehouse.statements import TYPES
 from tests.sinks.warehouse.boxes import BOXES, LIDS, SEEN, SEEN_MS, box, file_of, names
@@ -182,3 +185,16 @@ def test_the_id_of_a_load_is_a_name(engine: Engine) -> None:
     """It becomes part of names, so nothing else may be in it."""
     with pytest.raises(ValueError, match="the id of a load"):
         engine.load("x; DROP TABLE nexus_boxes", {})
+
+
+def draws(file: Path) -> bool:
+    """Whether DuckDB draws a bar of a statement that takes long, on standard output."""
+    engine = DuckDB(file)
+    (found,) = engine._connection.execute("SELECT CURRENT_SETTING('enable_progress_bar')").fetchall()
+    return bool(found[0])
+
+
+def test_no_bar_is_drawn_into_an_answer(tmp_path: Path) -> None:
+    """DuckDB takes a process that another one has started for a person's session."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert not pool.submit(draws, tmp_path / "warehouse.duckdb").result()
