@@ -65,6 +65,8 @@ _FILL: Final = """
     FROM rows
 """
 
+_TABLES_MB = 600  # that the tables of a resolution may have
+
 
 class Resolved(NamedTuple):
     """What a resolution took: seconds, megabytes at its peak; rounds, and the depth of the deepest tree."""
@@ -116,13 +118,13 @@ def _fill(file: Path, query: str, events: int) -> None:
 
 
 @contextmanager
-def _on(file: Path) -> Iterator[DuckDB]:
-    """With the log in a file, and all that is made of it in memory as far as there is room: DuckDB packs what
-    it writes to a file, which costs more than half as much again.
+def _on(file: Path, megabytes: int) -> Iterator[DuckDB]:
+    """With the log in a file, and all that is made of it in memory as far as there is room in so much: DuckDB
+    packs what it writes to a file, which costs more than half as much again.
     """
     with closing(DuckDB(Path(":memory:"))) as engine:
         engine.execute(f"SET temp_directory = '{file}.spilled'")
-        engine.execute("SET memory_limit = '600MB'")  # of the tables; the process needs some beside them
+        engine.execute(f"SET memory_limit = '{megabytes}MB'")  # the process needs some beside them
         engine.execute(f"ATTACH '{file}' AS log (READ_ONLY)")
         for table in LOG:
             engine.execute(f"CREATE VIEW {table.name} AS SELECT * FROM log.{table.name}")
@@ -130,7 +132,7 @@ def _on(file: Path) -> Iterator[DuckDB]:
 
 
 def _resolve(file: Path) -> Resolved:
-    with _on(file) as engine:
+    with _on(file, _TABLES_MB) as engine:
         authoritative = Authoritative(engine, Keyring("bench"))
         began = time.perf_counter()
         report = authoritative.resolve(Rules(), [])
@@ -143,7 +145,8 @@ def _resolve(file: Path) -> Resolved:
 def _again(file: Path, events: int) -> tuple[float, float]:
     """Seconds for all tables without the last events, and to bring them up to these."""
     before = {("events", 0): max(0, events - _NEW)}
-    with _on(file) as engine:
+    # a table for people is made in one statement, of which not all can wait outside of memory
+    with _on(file, max(_TABLES_MB, _TABLES_MB * events // 1_000_000)) as engine:
         whole = _tables(Authoritative(engine, Keyring("bench")), before)
         part = Touched(engine, Rules(), Since(before, (), 0))
         seconds = _tables(Authoritative(engine, Keyring("bench"), part=part), {("events", 0): events})
