@@ -7,10 +7,8 @@ RUN_READY := $(VENV)/ready-to-run
 DEVELOP_READY := $(VENV)/ready-to-develop
 PACKAGES := schemas resolver sinks flows demo_producer
 CHECKED := $(PACKAGES) tests .ci
-# Tests of real servers wait for a third of their time. Their files come as they stand: by the number of tests in
-# it, the longest would come last. One at a time: ARGS="-n 0".
+# Most of their time tests wait: for processes, and for what must not happen. One at a time: ARGS="-n 0".
 PARALLEL := --numprocesses 2 --dist loadfile
-PARALLEL_SERVICES := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## show this list
@@ -26,7 +24,7 @@ test: $(DEVELOP_READY) ## the tests that need Python and nothing else
 
 .PHONY: test-services
 test-services: $(DEVELOP_READY) ## the tests on a real Kafka and Redis, which it installs and starts
-	$(BIN)/python -m tests.services run -- $(BIN)/python -m pytest -m "services and not soak" $(PARALLEL_SERVICES) $(ARGS)
+	$(BIN)/python -m tests.services run -- $(BIN)/python -m pytest -m "services and not soak" $(PARALLEL) $(ARGS)
 
 .PHONY: test-soak
 test-soak: $(DEVELOP_READY) ## the tests that take long, on the same servers
